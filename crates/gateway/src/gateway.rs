@@ -1,0 +1,406 @@
+//! The gateway: built from a configuration and handlers, run until it is told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::web::{Data, to};
+use actix_web::{App, HttpServer};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use chathook_protocol::{Ack, Callback, Decision, FromEvent};
+use chathook_router::{BoxError, BuildError, Ctx, Fallbacks, Router, RouterBuilder};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, ConfigError, Invalid};
+use crate::drift::Drift;
+use crate::http::callback::callback;
+use crate::http::{ShutdownConfig, admin};
+use crate::metrics::Metrics;
+use crate::tls::{Material, Tls};
+use crate::verify::Verifier;
+use crate::{reload, shutdown};
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A value of the configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The handlers contradict each other.
+    #[error(transparent)]
+    Handlers(#[from] BuildError),
+    /// An address cannot be listened on.
+    #[error("{key}: cannot listen on {address}: {source}")]
+    Listen {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The address.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// TLS cannot be set up.
+    #[error("callbacks.tls: {0}")]
+    Tls(#[from] rustls::Error),
+    /// Metrics cannot be set up.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// A gateway whose listeners are bound; [`run`](Gateway::run) starts answering.
+pub struct Gateway {
+    callbacks: Server,
+    callbacks_address: SocketAddr,
+    admin: Server,
+    admin_address: SocketAddr,
+    control: Control,
+}
+
+/// What the running gateway is steered by, whatever its state.
+pub(crate) struct Control {
+    pub(crate) shared: Arc<dyn Steer>,
+    pub(crate) config: Config,
+    pub(crate) tls: Option<Arc<Tls>>,
+}
+
+impl Gateway {
+    /// A gateway without shared state. Its handlers follow.
+    #[must_use]
+    pub fn builder(config: Config) -> GatewayBuilder<()> {
+        Self::with_state(config, ())
+    }
+
+    /// A gateway whose handlers share `state`: their `Ctx<S>` derefs to it.
+    #[must_use]
+    pub fn with_state<S: Send + Sync + 'static>(config: Config, state: S) -> GatewayBuilder<S> {
+        GatewayBuilder { config, state, router: Router::builder() }
+    }
+
+    /// Where callbacks are taken; tells the port where the configuration says 0.
+    #[must_use]
+    pub fn callbacks_address(&self) -> SocketAddr {
+        self.callbacks_address
+    }
+
+    /// Where metrics and health are.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Answers until SIGTERM or SIGINT, then what has arrived, then ends.
+    ///
+    /// # Errors
+    /// When a listener fails while running.
+    pub async fn run(self) -> io::Result<()> {
+        let signals = shutdown::Signals::new()?;
+        self.run_until(signals).await
+    }
+
+    /// Answers until `stop` has its first moment, then what has arrived, then ends.
+    ///
+    /// # Errors
+    /// When a listener fails while running.
+    pub async fn run_until(self, stop: impl shutdown::Stop) -> io::Result<()> {
+        let Self { callbacks, admin, control, .. } = self;
+        tracing::info!(
+            callbacks = %self.callbacks_address, admin = %self.admin_address, version = env!("CARGO_PKG_VERSION"),
+            "taking callbacks"
+        );
+        let handles = (callbacks.handle(), admin.handle());
+        let servers = async { futures_util::future::try_join(callbacks, admin).await.map(drop) };
+        let watch = reload::watch(&control);
+        control.shared.become_ready(Readiness::Ready);
+        let drain = drain(&control.shared, &control.config.shutdown, handles, stop);
+        tokio::select! {
+            result = async { tokio::join!(servers, drain).0 } => result,
+            () = watch => Ok(()),
+        }
+    }
+}
+
+/// Stops in order: says so, waits for load balancers, waits for what is at work, ends.
+async fn drain(
+    shared: &Arc<dyn Steer>,
+    config: &ShutdownConfig,
+    (callbacks, admin): (ServerHandle, ServerHandle),
+    mut stop: impl shutdown::Stop,
+) {
+    let urgency = stop.first().await;
+    shared.become_ready(Readiness::Draining);
+    tracing::info!("shutting down");
+    let orderly = async {
+        if urgency == shutdown::Urgency::Orderly {
+            tokio::time::sleep(config.delay).await;
+        }
+        callbacks.pause().await;
+        let left = tokio::time::timeout(config.grace, shared.idle()).await;
+        if left.is_err() {
+            tracing::warn!(grace = ?config.grace, "stopping with work unfinished");
+        }
+    };
+    tokio::select! {
+        () = orderly => {}
+        _ = stop.first() => tracing::warn!("stopping at once"),
+    }
+    callbacks.stop(false).await;
+    admin.stop(false).await;
+}
+
+/// Collects handlers for a [`Gateway`]; each says by its second argument which command it is for.
+#[must_use = "a gateway does nothing until it runs"]
+pub struct GatewayBuilder<S> {
+    config: Config,
+    state: S,
+    router: RouterBuilder<S>,
+}
+
+impl<S: Send + Sync + 'static> GatewayBuilder<S> {
+    /// Decides a before-callback. The future is dropped when the deadline is over; it must not block its thread.
+    #[track_caller]
+    pub fn before<A, F, Fut>(mut self, handler: F) -> Self
+    where
+        A: FromEvent<Callback: Callback<Reply: Decision>>,
+        F: Fn(Ctx<S>, A) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<<A::Callback as Callback>::Reply, BoxError>> + Send + 'static,
+    {
+        self.router = self.router.before(handler);
+        self
+    }
+
+    /// Is told of an after-callback. It may be told twice of the same one.
+    #[track_caller]
+    pub fn after<A, F, Fut>(mut self, handler: F) -> Self
+    where
+        A: FromEvent<Callback: Callback<Reply = Ack>>,
+        F: Fn(Ctx<S>, A) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.router = self.router.after(handler);
+        self
+    }
+
+    /// Is told of every command that nobody knows, and of every after-callback without a handler of its own.
+    #[track_caller]
+    pub fn unhandled<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(Ctx<S>, Bytes) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.router = self.router.unhandled(handler);
+        self
+    }
+
+    /// Binds the listeners. Has to be called on a tokio runtime, which after-handlers will run on.
+    ///
+    /// # Errors
+    /// When the configuration, the handlers or an address cannot be used.
+    pub fn build(self) -> Result<Gateway, StartError> {
+        let Self { config, state, router } = self;
+        let shared = Arc::new(Shared::new(&config, router.build(state)?)?);
+        let material = config.callbacks.tls.as_ref().map(Material::read).transpose();
+        let tls = material.map_err(|invalid| config.error(invalid))?.map(|material| Arc::new(Tls::new(material)));
+
+        let data = Data::from(Arc::clone(&shared));
+        let server = HttpServer::new(move || App::new().app_data(data.clone()).default_service(to(callback::<S>)))
+            .workers(match config.callbacks.workers {
+                0 => std::thread::available_parallelism().map_or(1, usize::from),
+                workers => workers,
+            })
+            .keep_alive(Duration::from_secs(75))
+            .client_request_timeout(Duration::from_secs(5))
+            .disable_signals();
+        let address = config.callbacks.listen.as_str();
+        let bound = match &tls {
+            Some(tls) => server.bind_rustls_0_23(address, tls.server_config()?),
+            None => server.bind(address),
+        };
+        let callbacks = bound.map_err(listen("callbacks.listen", address))?;
+        let callbacks_address = callbacks.addrs().first().copied();
+
+        let data = Data::from(Arc::clone(&shared));
+        let address = config.admin.listen.as_str();
+        let admin = HttpServer::new(move || App::new().app_data(data.clone()).configure(admin::routes::<S>))
+            .workers(1)
+            .disable_signals()
+            .bind(address)
+            .map_err(listen("admin.listen", address))?;
+        let admin_address = admin.addrs().first().copied();
+
+        let unbound = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+        Ok(Gateway {
+            callbacks_address: callbacks_address
+                .ok_or_else(unbound)
+                .map_err(listen("callbacks.listen", &config.callbacks.listen))?,
+            admin_address: admin_address
+                .ok_or_else(unbound)
+                .map_err(listen("admin.listen", &config.admin.listen))?,
+            callbacks: callbacks.run(),
+            admin: admin.run(),
+            control: Control { shared, config, tls },
+        })
+    }
+
+    /// Builds the gateway and runs it until SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// When it does not start, or a listener fails while running.
+    pub async fn run(self) -> Result<(), BoxError> {
+        Ok(self.build()?.run().await?)
+    }
+}
+
+fn listen(key: &'static str, address: &str) -> impl FnOnce(io::Error) -> StartError {
+    let address = address.to_owned();
+    move |source| StartError::Listen { key, address, source }
+}
+
+/// Whether callbacks are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Readiness {
+    /// Not yet.
+    Starting,
+    /// They are.
+    Ready,
+    /// Still, but not for long.
+    Draining,
+}
+
+/// What a changed configuration changes while running.
+pub(crate) struct Live {
+    pub(crate) path: String,
+    pub(crate) verifier: Verifier,
+    pub(crate) max_body: usize,
+    pub(crate) deadline: Duration,
+    pub(crate) fallbacks: Fallbacks,
+}
+
+impl Live {
+    pub(crate) fn build(config: &Config) -> Result<Self, Invalid> {
+        Ok(Self {
+            path: config.callbacks.path.clone(),
+            verifier: Verifier::build(&config.app, &config.callbacks)?,
+            max_body: config.callbacks.max_body,
+            deadline: config.decide.deadline,
+            fallbacks: config.decide.fallbacks()?,
+        })
+    }
+}
+
+/// What all threads share.
+pub(crate) struct Shared<S> {
+    pub(crate) router: Router<S>,
+    pub(crate) metrics: Metrics,
+    pub(crate) drift: Drift,
+    pub(crate) before_lane: Semaphore,
+    pub(crate) after_lane: Arc<Semaphore>,
+    live: ArcSwap<Live>,
+    readiness: AtomicU8,
+    requests: AtomicUsize,
+    request_done: Notify,
+    handlers: TaskTracker,
+    runtime: Handle,
+}
+
+/// Counts a request as at work until it is dropped.
+pub(crate) struct AtWork<'a>(&'a AtomicUsize, &'a Notify);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        if self.0.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.1.notify_waiters();
+        }
+    }
+}
+
+impl<S> Shared<S> {
+    fn new(config: &Config, router: Router<S>) -> Result<Self, StartError> {
+        let live = Live::build(config).map_err(|invalid| config.error(invalid))?;
+        Ok(Self {
+            router,
+            metrics: Metrics::new()?,
+            drift: Drift::default(),
+            before_lane: Semaphore::new(config.callbacks.before_lane.min(Semaphore::MAX_PERMITS)),
+            after_lane: Arc::new(Semaphore::new(config.callbacks.after_lane.min(Semaphore::MAX_PERMITS))),
+            live: ArcSwap::from_pointee(live),
+            readiness: AtomicU8::new(Readiness::Starting as u8),
+            requests: AtomicUsize::new(0),
+            request_done: Notify::new(),
+            handlers: TaskTracker::new(),
+            runtime: Handle::current(),
+        })
+    }
+
+    /// What is configured at this moment.
+    pub(crate) fn live(&self) -> arc_swap::Guard<Arc<Live>> {
+        self.live.load()
+    }
+
+    pub(crate) fn readiness(&self) -> Readiness {
+        match self.readiness.load(Ordering::Acquire) {
+            0 => Readiness::Starting,
+            1 => Readiness::Ready,
+            _ => Readiness::Draining,
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.readiness() == Readiness::Draining
+    }
+
+    /// Counts a request as at work.
+    pub(crate) fn at_work(&self) -> AtWork<'_> {
+        self.requests.fetch_add(1, Ordering::AcqRel);
+        AtWork(&self.requests, &self.request_done)
+    }
+
+    /// Runs an after-handler beside the threads that answer; a shutdown waits for it.
+    pub(crate) fn spawn(&self, handler: impl Future<Output = ()> + Send + 'static) {
+        self.handlers.spawn_on(handler, &self.runtime);
+    }
+}
+
+/// What steers a running gateway, whatever its state is.
+pub(crate) trait Steer: Send + Sync {
+    fn become_ready(&self, readiness: Readiness);
+    fn swap(&self, live: Live);
+    fn metrics(&self) -> &Metrics;
+    /// Nothing is at work any more: no request, no handler.
+    fn idle(&self) -> futures_util::future::BoxFuture<'_, ()>;
+}
+
+impl<S: Send + Sync + 'static> Steer for Shared<S> {
+    fn become_ready(&self, readiness: Readiness) {
+        self.readiness.store(readiness as u8, Ordering::Release);
+    }
+
+    fn swap(&self, live: Live) {
+        self.live.store(Arc::new(live));
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    fn idle(&self) -> futures_util::future::BoxFuture<'_, ()> {
+        Box::pin(async {
+            loop {
+                let done = self.request_done.notified();
+                if self.requests.load(Ordering::Acquire) == 0 {
+                    break;
+                }
+                done.await;
+            }
+            self.handlers.close();
+            self.handlers.wait().await;
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/api/...`.
+
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::web::{Data, Json, ServiceConfig, get, scope};
+use actix_web::HttpResponse;
+use chathook_protocol::Command;
+use serde::Serialize;
+use strum::IntoEnumIterator;
+
+use crate::drift::Finding;
+use crate::gateway::{Readiness, Shared};
+
+/// All paths of the listener.
+pub(crate) fn routes<S: Send + Sync + 'static>(app: &mut ServiceConfig) {
+    app.route("/metrics", get().to(metrics::<S>))
+        .route("/healthz", get().to(healthz))
+        .route("/readyz", get().to(readyz::<S>))
+        .service(
+            scope("/api")
+                .route("/commands", get().to(async || Json(commands().collect::<Vec<_>>())))
+                .route("/drift", get().to(drift::<S>)),
+        );
+}
+
+async fn metrics<S: 'static>(shared: Data<Shared<S>>) -> HttpResponse {
+    match shared.metrics.encode() {
+        Ok(text) => HttpResponse::Ok().insert_header((CONTENT_TYPE, prometheus::TEXT_FORMAT)).body(text),
+        Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
+    }
+}
+
+async fn healthz() -> &'static str {
+    "alive\n"
+}
+
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    detail: &'static str,
+}
+
+async fn readyz<S: 'static>(shared: Data<Shared<S>>) -> HttpResponse {
+    match shared.readiness() {
+        Readiness::Ready => HttpResponse::Ok().json(Ready { ready: true, detail: "takes callbacks" }),
+        Readiness::Starting => HttpResponse::ServiceUnavailable().json(Ready { ready: false, detail: "starting" }),
+        Readiness::Draining => HttpResponse::ServiceUnavailable().json(Ready { ready: false, detail: "shutting down" }),
+    }
+}
+
+async fn drift<S: 'static>(shared: Data<Shared<S>>) -> Json<Vec<Finding>> {
+    Json(shared.drift.findings())
+}
+
+/// A command, for people and programs.
+#[derive(Serialize)]
+pub(crate) struct CommandRow {
+    pub(crate) command: &'static str,
+    pub(crate) phase: &'static str,
+    pub(crate) family: &'static str,
+    /// The type that answers it.
+    pub(crate) answer: &'static str,
+    pub(crate) aliases: &'static [&'static str],
+}
+
+/// The whole table.
+pub(crate) fn commands() -> impl Iterator<Item = CommandRow> {
+    Command::iter().map(|command| CommandRow {
+        command: command.as_str(),
+        phase: command.phase().into(),
+        family: command.family().into(),
+        answer: command.answer_type(),
+        aliases: command.aliases(),
+    })
+}

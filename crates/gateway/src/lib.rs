@@ -1,0 +1,37 @@
+//! The one gateway for every server callback of Tencent Cloud Chat.
+//!
+//! The binary `chathook` is one way to run it. The other is this library in a program of one's own, with handlers:
+//!
+//! ```no_run
+//! use chathook_gateway::{Config, Gateway};
+//! use chathook_protocol::{group, sns};
+//! use chathook_router::{BoxError, Ctx};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), BoxError> {
+//!     Gateway::builder(Config::load("config/local.toml")?)
+//!         .before(|_cx: Ctx, _msg: group::BeforeSendMsg| async move { Ok(group::SendDecision::allow()) })
+//!         .after(|_cx: Ctx, added: sns::BlackListAdd| async move {
+//!             println!("{} entries", added.pairs.len());
+//!             Ok(())
+//!         })
+//!         .run()
+//!         .await
+//! }
+//! ```
+
+pub mod cli;
+pub mod config;
+pub mod decide;
+mod drift;
+mod gateway;
+pub mod http;
+mod metrics;
+mod reload;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tls;
+pub mod verify;
+
+pub use config::{Config, ConfigError, Secret};
+pub use gateway::{Gateway, GatewayBuilder, StartError};

@@ -1,0 +1,260 @@
+//! What Prometheus sees. Labels come from closed sets only: commands of the table, our own enums.
+
+use std::array;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use chathook_protocol::{Command, Effect, Phase};
+use chathook_router::FallbackReason;
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+};
+use strum::{EnumCount, IntoEnumIterator};
+
+use crate::verify::Refusal;
+
+/// Seconds, around the two that Chat waits.
+const ANSWER_BUCKETS: &[f64] = &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0];
+/// Seconds that were left of a deadline.
+const LEFT_BUCKETS: &[f64] = &[0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.4, 1.5, 1.75, 2.0];
+
+/// Makes a struct of metrics from a table: the documentation of a field is its help text.
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $name:ident: $kind:ident $([$($label:literal),+])? $(in $buckets:ident)?;)+) => {
+        /// The metrics that have a table; those of a command are resolved once, in [`CommandMetrics`].
+        struct Vecs {
+            $($(#[doc = $help])+ $name: $kind,)+
+        }
+
+        impl Vecs {
+            fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+                Ok(Self {$(
+                    $name: {
+                        let help = concat!($($help),+).trim_start();
+                        let opts = Opts::new(stringify!($name), help).namespace("chathook");
+                        metrics!(@register registry, opts, $kind $([$($label),+])? $(in $buckets)?)
+                    },
+                )+})
+            }
+        }
+    };
+    (@register $registry:ident, $opts:ident, HistogramVec [$($label:literal),+] in $buckets:ident) => {{
+        let opts = HistogramOpts { common_opts: $opts, buckets: $buckets.to_vec() };
+        registered($registry, HistogramVec::new(opts, &[$($label),+])?)?
+    }};
+    (@register $registry:ident, $opts:ident, $kind:ident [$($label:literal),+]) => {
+        registered($registry, $kind::new($opts, &[$($label),+])?)?
+    };
+    (@register $registry:ident, $opts:ident, $kind:ident) => {
+        registered($registry, $kind::with_opts($opts)?)?
+    };
+}
+
+metrics! {
+    /// Callbacks, by what became of them.
+    callbacks_total: IntCounterVec["command", "outcome"];
+    /// Time from the arrival of a callback to its answer.
+    answer_seconds: HistogramVec["phase"] in ANSWER_BUCKETS;
+    /// What was left of the deadline when a before-callback was answered.
+    deadline_left_seconds: HistogramVec["command"] in LEFT_BUCKETS;
+    /// Decisions that were made.
+    decisions_total: IntCounterVec["command", "decision"];
+    /// Before-callbacks that nobody decided, by the reason.
+    fallbacks_total: IntCounterVec["command", "reason"];
+    /// Time that deciders took.
+    decider_seconds: HistogramVec["decider"] in ANSWER_BUCKETS;
+    /// Deciders that gave no decision, by the reason.
+    decider_errors_total: IntCounterVec["decider", "reason"];
+    /// Requests that were refused, by the reason.
+    verify_failures_total: IntCounterVec["reason"];
+    /// How far our clock is ahead of Chat's, from the last request with a right Sign.
+    clock_skew_seconds: Gauge;
+    /// Bodies that were not read.
+    decode_errors_total: IntCounterVec["command"];
+    /// Fields that no type reads.
+    drift_fields_total: IntCounterVec["command"];
+    /// Attempts to take a changed configuration, by their outcome.
+    config_reloads_total: IntCounterVec["outcome"];
+    /// The version that runs.
+    build_info: GaugeVec["version"];
+}
+
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+/// What became of a callback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumIter, EnumCount)]
+#[strum(serialize_all = "lowercase")]
+pub(crate) enum Outcome {
+    /// A decision was sent, or nothing stood in the way.
+    Decided,
+    /// The fallback was sent.
+    Fallback,
+    /// An after-callback was taken.
+    Acknowledged,
+    /// The console looked whether anybody is there.
+    Probe,
+    /// It was not Chat's.
+    Refused,
+    /// It could not be kept.
+    Lost,
+    /// There was too much to do.
+    Shed,
+}
+
+/// What became of a changed configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumIter)]
+#[strum(serialize_all = "lowercase")]
+pub(crate) enum Reload {
+    /// It is in use.
+    Applied,
+    /// It has an error; the old one stays.
+    Refused,
+}
+
+/// One counter a variant of `E`.
+struct Counters<E, const N: usize>([IntCounter; N], std::marker::PhantomData<E>);
+
+impl<E: IntoEnumIterator + Into<&'static str>, const N: usize> Counters<E, N> {
+    fn new(vec: &IntCounterVec, command: Option<&str>) -> Self {
+        let mut labels = E::iter().map(Into::into);
+        Self(
+            array::from_fn(|_| {
+                let label = labels.next().unwrap_or_default();
+                match command {
+                    Some(command) => vec.with_label_values(&[command, label]),
+                    None => vec.with_label_values(&[label]),
+                }
+            }),
+            std::marker::PhantomData,
+        )
+    }
+}
+
+/// The metrics of one command, resolved when it is first seen: a look-up by label costs a hash and a lock.
+pub(crate) struct CommandMetrics {
+    outcomes: Counters<Outcome, { Outcome::COUNT }>,
+    pub(crate) decode_errors: IntCounter,
+    pub(crate) drift_fields: IntCounter,
+    before: Option<BeforeMetrics>,
+}
+
+struct BeforeMetrics {
+    deadline_left: Histogram,
+    decisions: Counters<Effect, { Effect::COUNT }>,
+    fallbacks: Counters<FallbackReason, { FallbackReason::COUNT }>,
+}
+
+impl CommandMetrics {
+    fn new(vecs: &Vecs, command: Option<Command>) -> Self {
+        let label = command.map_or("unknown", Command::as_str);
+        let is_before = command.is_some_and(|command| command.phase() == Phase::Before);
+        Self {
+            outcomes: Counters::new(&vecs.callbacks_total, Some(label)),
+            decode_errors: vecs.decode_errors_total.with_label_values(&[label]),
+            drift_fields: vecs.drift_fields_total.with_label_values(&[label]),
+            before: is_before.then(|| BeforeMetrics {
+                deadline_left: vecs.deadline_left_seconds.with_label_values(&[label]),
+                decisions: Counters::new(&vecs.decisions_total, Some(label)),
+                fallbacks: Counters::new(&vecs.fallbacks_total, Some(label)),
+            }),
+        }
+    }
+
+    pub(crate) fn count(&self, outcome: Outcome) {
+        self.outcomes.0[outcome as usize].inc();
+    }
+
+    pub(crate) fn decided(&self, effect: Effect) {
+        self.count(Outcome::Decided);
+        if let Some(before) = &self.before {
+            before.decisions.0[effect as usize].inc();
+        }
+    }
+
+    pub(crate) fn fell_back(&self, reason: FallbackReason) {
+        self.count(Outcome::Fallback);
+        if let Some(before) = &self.before {
+            before.fallbacks.0[reason as usize].inc();
+        }
+    }
+
+    pub(crate) fn answered_with(&self, left: Duration) {
+        if let Some(before) = &self.before {
+            before.deadline_left.observe(left.as_secs_f64());
+        }
+    }
+}
+
+/// All metrics of one gateway, in a registry of its own.
+pub(crate) struct Metrics {
+    registry: Registry,
+    vecs: Vecs,
+    /// By command; the last is for those that nobody knows.
+    commands: Box<[OnceLock<CommandMetrics>]>,
+    answer: [Histogram; Phase::COUNT],
+    handler: Histogram,
+    handler_errors: Counters<FallbackReason, { FallbackReason::COUNT }>,
+    refusals: Counters<Refusal, { Refusal::COUNT }>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let vecs = Vecs::register(&registry)?;
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        registry.register(Box::new(process))?;
+        vecs.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        for outcome in Reload::iter() {
+            vecs.config_reloads_total.with_label_values(&[<&str>::from(outcome)]);
+        }
+        let phases: Vec<&'static str> = Phase::iter().map(Into::into).collect();
+        Ok(Self {
+            commands: std::iter::repeat_with(OnceLock::new).take(Command::COUNT + 1).collect(),
+            answer: array::from_fn(|i| vecs.answer_seconds.with_label_values(&[phases[i]])),
+            handler: vecs.decider_seconds.with_label_values(&["handler"]),
+            handler_errors: Counters::new(&vecs.decider_errors_total, Some("handler")),
+            refusals: Counters::new(&vecs.verify_failures_total, None),
+            registry,
+            vecs,
+        })
+    }
+
+    /// The metrics of `command`, or of all that nobody knows.
+    pub(crate) fn command(&self, command: Option<Command>) -> &CommandMetrics {
+        let cell = &self.commands[command.map_or(Command::COUNT, |command| command as usize)];
+        cell.get_or_init(|| CommandMetrics::new(&self.vecs, command))
+    }
+
+    pub(crate) fn answered(&self, phase: Phase, took: Duration) {
+        self.answer[phase as usize].observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn handler_took(&self, took: Duration) {
+        self.handler.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn handler_failed(&self, reason: FallbackReason) {
+        self.handler_errors.0[reason as usize].inc();
+    }
+
+    pub(crate) fn refused(&self, reason: Refusal) {
+        self.refusals.0[reason as usize].inc();
+    }
+
+    pub(crate) fn clock_skew(&self, seconds: f64) {
+        self.vecs.clock_skew_seconds.set(seconds);
+    }
+
+    pub(crate) fn reloaded(&self, outcome: Reload) {
+        self.vecs.config_reloads_total.with_label_values(&[<&str>::from(outcome)]).inc();
+    }
+
+    /// The text that Prometheus scrapes.
+    pub(crate) fn encode(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}

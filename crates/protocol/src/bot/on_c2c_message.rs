@@ -1,0 +1,79 @@
+//! `Bot.OnC2CMessage`: told after a one-to-one message was sent to a bot.
+//!
+//! Docs: 269/90407 (edition 2025-05), 1047/68952 (2025-04). The answer to this callback is not the bot's: that is sent
+//! over REST. Not sent for a message that the before-callback refused; a rewritten one is shown as it was rewritten.
+//!
+//! Quirks
+//! - A receiver in public use had to learn a second spelling of the command, `Bot.OnC2cMessage`.
+//! - `MsgId` is of the Chinese edition only.
+//! - A public test client posts no `MsgSeq`, `OnlineOnlyFlag`, `SendMsgResult`, `ErrorInfo` and `EventTime`.
+//! - A published SDK reads `UnreadMsgNum`, which no table has.
+
+use serde::{Deserialize, Serialize};
+
+use crate::callback::Payload;
+use crate::identity::{Identity, OrderingKey};
+use crate::lenient;
+use crate::message::MsgElement;
+use crate::types::{MsgId, MsgKey, UnixMillis, UnixSeconds, UserId};
+
+/// `Bot.OnC2CMessage`: a one-to-one message to a bot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
+pub struct OnC2cMessage {
+    /// Who sent.
+    #[serde(rename = "From_Account")]
+    pub from: UserId,
+    /// The bot. The accounts of bots begin with `@RBT#`.
+    #[serde(rename = "To_Account")]
+    pub to: UserId,
+    /// Sequence number, unsigned 32-bit; orders messages of the same second, and has gaps.
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub msg_seq: Option<u64>,
+    /// Random number, unsigned 32-bit.
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub msg_random: Option<u64>,
+    /// When it was sent; messages are in order of this, then of `msg_seq`.
+    pub msg_time: UnixSeconds,
+    /// Identifies the message; a recall or an edit over REST asks for it.
+    pub msg_key: MsgKey,
+    /// The clients' identifier of the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub msg_id: Option<MsgId>,
+    /// Whether it went to users who were online, and was not stored.
+    #[serde(default, rename = "OnlineOnlyFlag", with = "lenient::flag")]
+    pub online_only: bool,
+    /// 0 when it was delivered, else the error code of the failure.
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub send_msg_result: Option<i64>,
+    /// The text of the failure; `send msg succeed` when there was none.
+    #[serde(default, with = "lenient::text")]
+    pub error_info: Box<str>,
+    /// Unread one-to-one messages of the bot, presumably.
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub unread_msg_num: Option<i64>,
+    /// The elements.
+    #[serde(rename = "MsgBody", with = "lenient::list")]
+    pub body: Vec<MsgElement>,
+    /// Custom data that is stored with the message; absent or empty when the sender set none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud_custom_data: Option<Box<str>>,
+    /// When the callback was caused.
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<UnixMillis>,
+}
+
+impl Payload for OnC2cMessage {
+    fn ordering_key(&self) -> OrderingKey {
+        OrderingKey::pair(&self.from, &self.to)
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        Some(Identity::of(&[&self.msg_key]))
+    }
+
+    fn elements(&self) -> &[MsgElement] {
+        &self.body
+    }
+}

@@ -1,0 +1,5 @@
+//! Content moderation.
+
+mod result_notify;
+
+pub use self::result_notify::{Contact, ContactType, ContentType, CtxcbResult, Label, ResultNotify, Scene, Suggestion};

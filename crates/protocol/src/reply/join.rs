@@ -1,0 +1,125 @@
+use std::marker::PhantomData;
+
+use super::code::refusal_by_policy;
+use super::{
+    Answer, Codes, Decision, Effect, GroupCode, NoCode, Policy, PolicyError, Reply, Wire, allowance,
+    refusal, sealed,
+};
+use crate::callback::Phase;
+use crate::types::UserId;
+
+/// The decision on users who are about to join something: all of them, none, or all but some.
+///
+/// The payload's `admit` makes the last one, so that only those who were asked about can be left out.
+#[derive(Debug, Clone)]
+pub struct JoinDecision<J: Joiner>(Choice<J::Code>, PhantomData<J>);
+
+#[derive(Debug, Clone)]
+enum Choice<C> {
+    Admit { refused: Vec<UserId>, all: bool },
+    Refuse,
+    Reject { code: C, info: String },
+}
+
+/// Who joins what: [`Invited`] to a group, or [`Subscriber`] of an official account.
+pub trait Joiner: sealed::Sealed + Send + 'static {
+    /// The codes for refusing the whole request.
+    type Code: Codes;
+    /// Where the answer names those left out.
+    #[doc(hidden)]
+    const LEFT_OUT: sealed::LeftOut;
+}
+
+/// Invited to a group: `RefusedMembers_Account`. Docs: 1047/34371.
+#[derive(Debug, Clone)]
+pub enum Invited {}
+
+/// About to subscribe to an official account: `RefusedSubscribers_Account`; no codes of one's own. Docs: 1047/60799.
+#[derive(Debug, Clone)]
+pub enum Subscriber {}
+
+impl sealed::Sealed for Invited {}
+impl sealed::Sealed for Subscriber {}
+
+impl Joiner for Invited {
+    type Code = GroupCode;
+    const LEFT_OUT: sealed::LeftOut = sealed::LeftOut::Members;
+}
+
+impl Joiner for Subscriber {
+    type Code = NoCode;
+    const LEFT_OUT: sealed::LeftOut = sealed::LeftOut::Subscribers;
+}
+
+impl<J: Joiner> JoinDecision<J> {
+    /// All may join.
+    #[must_use]
+    pub fn allow() -> Self {
+        Self(Choice::Admit { refused: Vec::new(), all: false }, PhantomData)
+    }
+
+    /// None may join; the client sees Chat's general refusal.
+    #[must_use]
+    pub fn refuse() -> Self {
+        Self(Choice::Refuse, PhantomData)
+    }
+
+    /// None may join; the client sees `code` and `info`.
+    #[must_use]
+    pub fn reject(code: J::Code, info: impl Into<String>) -> Self {
+        Self(Choice::Reject { code, info: info.into() }, PhantomData)
+    }
+
+    /// Those of `asked` may join for whom `admit` says so.
+    pub(crate) fn of<'a>(asked: impl IntoIterator<Item = &'a UserId>, mut admit: impl FnMut(&UserId) -> bool) -> Self {
+        let mut admitted = false;
+        let mut refused = Vec::new();
+        for user in asked {
+            if admit(user) {
+                admitted = true;
+            } else {
+                refused.push(user.clone());
+            }
+        }
+        let all = !admitted && !refused.is_empty();
+        Self(Choice::Admit { refused, all }, PhantomData)
+    }
+}
+
+impl<J: Joiner> sealed::Sealed for JoinDecision<J> {}
+
+impl<J: Joiner> Reply for JoinDecision<J> {
+    const PHASE: Phase = Phase::Before;
+    const NAME: &'static str = "JoinDecision";
+
+    fn into_answer(self) -> Answer {
+        match self.0 {
+            Choice::Admit { refused, .. } if refused.is_empty() => allowance(),
+            Choice::Admit { refused, all } => {
+                let effect = if all { Effect::Reject } else { Effect::Partial };
+                let users = Some(refused.as_slice());
+                match J::LEFT_OUT {
+                    sealed::LeftOut::Members => Wire { refused_members: users, ..Wire::default() },
+                    sealed::LeftOut::Subscribers => Wire { refused_subscribers: users, ..Wire::default() },
+                }
+                .answer(effect)
+            }
+            Choice::Refuse => refusal(1, ""),
+            Choice::Reject { code, info } => refusal(code.number(), &info),
+        }
+    }
+
+    fn by_policy(policy: &Policy, _asked: &[UserId]) -> Result<Answer, PolicyError> {
+        match policy {
+            Policy::Allow => Ok(allowance()),
+            Policy::Reject { code, info } => refusal_by_policy::<J::Code>(*code, info),
+            Policy::Drop => Err(PolicyError::NoDrop),
+        }
+    }
+}
+
+impl<J: Joiner> Decision for JoinDecision<J> {
+    fn allowing(_asked: &[UserId]) -> Self {
+        Self::allow()
+    }
+}

@@ -1,0 +1,125 @@
+use super::code::refusal_by_policy;
+use super::{Answer, Codes, Decision, Effect, Policy, PolicyError, Reply, Wire, allowance, refusal, sealed};
+use crate::callback::Phase;
+use crate::message::MsgElement;
+use crate::types::UserId;
+
+/// The decision on a message before it is delivered, with codes of the kind `C` for refusals.
+///
+/// A rewrite goes out with `ErrorCode` 0 only, and a refusal carries no message: neither can be written otherwise.
+#[derive(Debug, Clone)]
+pub struct SendDecision<C>(Choice<C>);
+
+#[derive(Debug, Clone)]
+enum Choice<C> {
+    Allow,
+    Rewrite(Edits),
+    Refuse,
+    Reject { code: C, info: String },
+    Drop,
+}
+
+/// What a rewrite replaces: the elements, the custom data or both.
+#[derive(Debug, Clone)]
+pub struct Edits {
+    body: Option<Vec<MsgElement>>,
+    cloud_custom_data: Option<String>,
+}
+
+impl Edits {
+    /// Replaces `MsgBody`.
+    #[must_use]
+    pub fn body(body: Vec<MsgElement>) -> Self {
+        Self { body: Some(body), cloud_custom_data: None }
+    }
+
+    /// Replaces `CloudCustomData`.
+    #[must_use]
+    pub fn cloud_custom_data(data: impl Into<String>) -> Self {
+        Self { body: None, cloud_custom_data: Some(data.into()) }
+    }
+
+    /// Replaces `CloudCustomData` as well.
+    #[must_use]
+    pub fn and_cloud_custom_data(self, data: impl Into<String>) -> Self {
+        Self { cloud_custom_data: Some(data.into()), ..self }
+    }
+}
+
+impl From<Vec<MsgElement>> for Edits {
+    fn from(body: Vec<MsgElement>) -> Self {
+        Self::body(body)
+    }
+}
+
+impl<C: Codes> SendDecision<C> {
+    /// Deliver it as it is.
+    #[must_use]
+    pub fn allow() -> Self {
+        Self(Choice::Allow)
+    }
+
+    /// Deliver it changed. Takes new elements, or [`Edits`].
+    #[must_use]
+    pub fn rewrite(edits: impl Into<Edits>) -> Self {
+        Self(Choice::Rewrite(edits.into()))
+    }
+
+    /// Do not deliver it; the sender sees Chat's general refusal.
+    #[must_use]
+    pub fn refuse() -> Self {
+        Self(Choice::Refuse)
+    }
+
+    /// Do not deliver it; the sender sees `code` and `info`.
+    #[must_use]
+    pub fn reject(code: C, info: impl Into<String>) -> Self {
+        Self(Choice::Reject { code, info: info.into() })
+    }
+
+    /// Do not deliver it; the sender is told that it was sent.
+    #[must_use]
+    pub fn drop_silently() -> Self {
+        Self(Choice::Drop)
+    }
+}
+
+fn dropped() -> Answer {
+    Wire { code: 2, ..Wire::default() }.answer(Effect::Drop)
+}
+
+impl<C> sealed::Sealed for SendDecision<C> {}
+
+impl<C: Codes> Reply for SendDecision<C> {
+    const PHASE: Phase = Phase::Before;
+    const NAME: &'static str = "SendDecision";
+
+    fn into_answer(self) -> Answer {
+        match self.0 {
+            Choice::Allow => allowance(),
+            Choice::Rewrite(edits) => Wire {
+                msg_body: edits.body.as_deref(),
+                cloud_custom_data: edits.cloud_custom_data.as_deref(),
+                ..Wire::default()
+            }
+            .answer(Effect::Rewrite),
+            Choice::Refuse => refusal(1, ""),
+            Choice::Reject { code, info } => refusal(code.number(), &info),
+            Choice::Drop => dropped(),
+        }
+    }
+
+    fn by_policy(policy: &Policy, _asked: &[UserId]) -> Result<Answer, PolicyError> {
+        match policy {
+            Policy::Allow => Ok(allowance()),
+            Policy::Reject { code, info } => refusal_by_policy::<C>(*code, info),
+            Policy::Drop => Ok(dropped()),
+        }
+    }
+}
+
+impl<C: Codes> Decision for SendDecision<C> {
+    fn allowing(_asked: &[UserId]) -> Self {
+        Self::allow()
+    }
+}

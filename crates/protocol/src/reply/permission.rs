@@ -1,0 +1,64 @@
+use super::code::refusal_by_policy;
+use super::{Answer, Codes, Decision, Policy, PolicyError, Reply, allowance, refusal, sealed};
+use crate::callback::Phase;
+use crate::types::UserId;
+
+/// A plain yes or no, with codes of the kind `C` for the no.
+#[derive(Debug, Clone)]
+pub struct Permission<C>(Choice<C>);
+
+#[derive(Debug, Clone)]
+enum Choice<C> {
+    Allow,
+    Refuse,
+    Reject { code: C, info: String },
+}
+
+impl<C: Codes> Permission<C> {
+    /// Yes.
+    #[must_use]
+    pub fn allow() -> Self {
+        Self(Choice::Allow)
+    }
+
+    /// No; the client sees Chat's general refusal.
+    #[must_use]
+    pub fn refuse() -> Self {
+        Self(Choice::Refuse)
+    }
+
+    /// No; the client sees `code` and `info`.
+    #[must_use]
+    pub fn reject(code: C, info: impl Into<String>) -> Self {
+        Self(Choice::Reject { code, info: info.into() })
+    }
+}
+
+impl<C> sealed::Sealed for Permission<C> {}
+
+impl<C: Codes> Reply for Permission<C> {
+    const PHASE: Phase = Phase::Before;
+    const NAME: &'static str = "Permission";
+
+    fn into_answer(self) -> Answer {
+        match self.0 {
+            Choice::Allow => allowance(),
+            Choice::Refuse => refusal(1, ""),
+            Choice::Reject { code, info } => refusal(code.number(), &info),
+        }
+    }
+
+    fn by_policy(policy: &Policy, _asked: &[UserId]) -> Result<Answer, PolicyError> {
+        match policy {
+            Policy::Allow => Ok(allowance()),
+            Policy::Reject { code, info } => refusal_by_policy::<C>(*code, info),
+            Policy::Drop => Err(PolicyError::NoDrop),
+        }
+    }
+}
+
+impl<C: Codes> Decision for Permission<C> {
+    fn allowing(_asked: &[UserId]) -> Self {
+        Self::allow()
+    }
+}

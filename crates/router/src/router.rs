@@ -1,0 +1,114 @@
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use chathook_protocol::{Answer, Command, Event, Policy};
+use futures_util::FutureExt;
+use tokio::time::{Instant, timeout_at};
+
+use crate::builder::{Handler, Running, Unhandled};
+use crate::{Ctx, DispatchError, FallbackReason, Fallbacks, RouterBuilder};
+
+/// Handlers by command.
+pub struct Router<S = ()> {
+    pub(crate) handlers: Box<[Option<Handler<S>>]>,
+    pub(crate) unhandled: Option<Unhandled<S>>,
+    pub(crate) state: Arc<S>,
+}
+
+/// The answer to a before-callback, and how it came about.
+#[derive(Debug)]
+pub enum Decided {
+    /// A handler decided.
+    Handler(Answer),
+    /// There is no handler, so nothing stands in the way.
+    Nobody(Answer),
+    /// The handler gave no answer: the fallback of the command.
+    Fallback(Answer, DispatchError),
+}
+
+impl Decided {
+    /// The answer to send.
+    #[must_use]
+    pub fn answer(&self) -> &Answer {
+        match self {
+            Self::Handler(answer) | Self::Nobody(answer) | Self::Fallback(answer, _) => answer,
+        }
+    }
+}
+
+impl From<&DispatchError> for FallbackReason {
+    fn from(error: &DispatchError) -> Self {
+        match error {
+            DispatchError::Decode(_) => Self::Decode,
+            DispatchError::Handler(_) => Self::Error,
+            DispatchError::Panicked => Self::Panic,
+            DispatchError::TimedOut => Self::Timeout,
+        }
+    }
+}
+
+impl<S: Send + Sync + 'static> Router<S> {
+    /// No handlers yet.
+    pub fn builder() -> RouterBuilder<S> {
+        RouterBuilder::new()
+    }
+
+    /// Whether `command` has a handler.
+    #[must_use]
+    pub fn handles(&self, command: Command) -> bool {
+        self.handlers[command as usize].is_some()
+    }
+
+    /// Decides on a before-callback: by its handler, else it is allowed. A handler that fails, panics or is not ready by
+    /// `deadline`, and a body that is not read, end in the fallback.
+    pub async fn decide(&self, command: Command, event: Event, deadline: Instant, fallbacks: &Fallbacks) -> Decided {
+        let asked = event.asked();
+        let (name, query, body, callback) = event.into_parts();
+        // An event that was read under its own name has a payload or an error.
+        let Some(callback) = callback else {
+            return Decided::Nobody(fallbacks.answer(command, &asked));
+        };
+        let outcome = match &self.handlers[command as usize] {
+            Some(handler) => {
+                let cx = Ctx { state: Arc::clone(&self.state), command: name, query, body, deadline };
+                match handler(cx, callback) {
+                    Ok(running) => in_time(running, deadline).await.map(Decided::Handler),
+                    Err(unread) => Err(DispatchError::Decode(unread)),
+                }
+            }
+            None => callback.map_err(DispatchError::Decode).map(|_| {
+                Decided::Nobody(command.by_policy(&Policy::Allow, &asked).unwrap_or(Answer::OK))
+            }),
+        };
+        outcome.unwrap_or_else(|error| Decided::Fallback(fallbacks.answer(command, &asked), error))
+    }
+
+    /// Tells of an after-callback, or of a command that nobody knows. `None` where no handler wants it; else the
+    /// handler at work, for whoever drives it.
+    #[must_use]
+    pub fn observe(&self, event: Event, deadline: Instant) -> Option<impl Future<Output = Result<(), DispatchError>> + Send + use<S>> {
+        let (command, query, body, callback) = event.into_parts();
+        let handler = command.known().and_then(|known| self.handlers[known as usize].as_ref());
+        if handler.is_none() && self.unhandled.is_none() {
+            return None;
+        }
+        let cx = Ctx { state: Arc::clone(&self.state), command, query, body: body.clone(), deadline };
+        let running = match (handler, callback) {
+            (Some(handler), Some(callback)) => handler(cx, callback).map_err(DispatchError::Decode),
+            _ => Ok(self.unhandled.as_ref()?(cx, body)),
+        };
+        Some(async move { caught(running?).await.map(drop) })
+    }
+}
+
+async fn in_time(running: Running, deadline: Instant) -> Result<Answer, DispatchError> {
+    timeout_at(deadline, caught(running)).await.unwrap_or(Err(DispatchError::TimedOut))
+}
+
+/// A panic of a handler is the handler's own. Its state is the user's, and stays as the panic left it.
+async fn caught(running: Running) -> Result<Answer, DispatchError> {
+    match AssertUnwindSafe(running).catch_unwind().await {
+        Ok(answer) => answer.map_err(DispatchError::Handler),
+        Err(_panic) => Err(DispatchError::Panicked),
+    }
+}
