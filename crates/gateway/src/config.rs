@@ -4,7 +4,7 @@ mod key;
 mod secret;
 mod value;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::{fmt, fs, io};
 
 use serde::Deserialize;
@@ -13,6 +13,7 @@ pub use self::secret::Secret;
 pub(crate) use self::secret::list as secrets;
 pub(crate) use self::key::nearest;
 pub(crate) use self::value::{duration, networks, size};
+use crate::reload::Stamp;
 use crate::{decide, http, telemetry, verify};
 
 /// Everything that can be configured. `config/chathook.toml` explains each key.
@@ -34,7 +35,7 @@ pub struct Config {
     pub shutdown: http::ShutdownConfig,
     /// Where it was read from, for reading it again.
     #[serde(skip)]
-    pub(crate) origin: Option<PathBuf>,
+    pub(crate) origin: Option<Stamp>,
 }
 
 /// Why a configuration cannot be used: which file or variable, which key, and what about it.
@@ -74,6 +75,7 @@ impl Config {
     /// When the file cannot be read, a key or a command is unknown, or a value is wrong.
     pub fn load(file: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let file = file.as_ref();
+        let origin = Stamp::of(file);
         let text = fs::read_to_string(file).map_err(|error| ConfigError {
             place: file.display().to_string(),
             key: String::new(),
@@ -85,7 +87,7 @@ impl Config {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let mut config = Self::parse(&text, file, variables)?;
-        config.origin = Some(file.to_owned());
+        config.origin = Some(origin);
         Ok(config)
     }
 
@@ -108,11 +110,12 @@ impl Config {
                 problem: error.message().lines().next().unwrap_or_default().to_owned(),
             }
         })?;
+        let in_file = table.clone();
         let overrides = key::override_from(&mut table, variables)
             .map_err(|(place, Invalid { key, problem })| ConfigError { place, key, problem })?;
-        let place_of = |key: &str| {
-            let variable = overrides.iter().find(|(path, _)| key == *path || key.starts_with(&format!("{path}.")));
-            variable.map_or_else(|| place.clone(), |(_, variable)| variable.clone())
+        let place_of = |key: &str| match overrides.iter().find(|(path, _)| key::comes_from(key, path, &in_file)) {
+            Some((_, variable)) => variable.clone(),
+            None => place.clone(),
         };
         let config: Self = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
             let Invalid { key, problem } = key::explain(&error);
@@ -125,16 +128,16 @@ impl Config {
     /// The configuration as it is now: what the file and the environment say, or itself where it was made in code.
     pub(crate) fn again(&self) -> Result<Self, ConfigError> {
         match &self.origin {
-            Some(file) => Self::load(file),
+            Some(origin) => Self::load(origin.file()),
             None => Ok(self.clone()),
         }
     }
 
     /// The files whose change means something.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
+    pub(crate) fn files(&self) -> Vec<&Path> {
         let tokens = self.app.iter().flat_map(|app| &app.tokens).filter_map(Secret::file);
         let tls = self.callbacks.tls.iter().flat_map(|tls| tls.files());
-        self.origin.iter().map(PathBuf::as_path).chain(tokens).chain(tls).map(Path::to_owned).collect()
+        self.origin.iter().map(Stamp::file).chain(tokens).chain(tls).collect()
     }
 
     fn check(&self) -> Result<(), Invalid> {
@@ -145,7 +148,10 @@ impl Config {
 
     /// An error in the use of a checked configuration: a secret that cannot be read, say.
     pub(crate) fn error(&self, Invalid { key, problem }: Invalid) -> ConfigError {
-        let place = self.origin.as_ref().map_or_else(|| "configuration".to_owned(), |file| file.display().to_string());
+        let place = match &self.origin {
+            Some(origin) => origin.file().display().to_string(),
+            None => "configuration".to_owned(),
+        };
         ConfigError { place, key, problem }
     }
 }

@@ -3,13 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::{Data, to};
 use actix_web::{App, HttpServer};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use chathook_protocol::{Ack, Callback, Decision, FromEvent};
 use chathook_router::{BoxError, BuildError, Ctx, Fallbacks, Router, RouterBuilder};
@@ -21,9 +21,10 @@ use crate::config::{Config, ConfigError, Invalid};
 use crate::drift::Drift;
 use crate::http::callback::callback;
 use crate::http::{ShutdownConfig, admin};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Reload};
 use crate::tls::{Material, Tls};
 use crate::verify::Verifier;
+use crate::reload::Stamp;
 use crate::{reload, shutdown};
 
 /// Why a gateway does not start.
@@ -68,6 +69,8 @@ pub(crate) struct Control {
     pub(crate) shared: Arc<dyn Steer>,
     pub(crate) config: Config,
     pub(crate) tls: Option<Arc<Tls>>,
+    /// The files as they were before they were read.
+    pub(crate) stamps: Vec<Stamp>,
 }
 
 impl Gateway {
@@ -204,6 +207,7 @@ impl<S: Send + Sync + 'static> GatewayBuilder<S> {
     /// When the configuration, the handlers or an address cannot be used.
     pub fn build(self) -> Result<Gateway, StartError> {
         let Self { config, state, router } = self;
+        let stamps = reload::stamps_when_read(&config);
         let shared = Arc::new(Shared::new(&config, router.build(state)?)?);
         let material = config.callbacks.tls.as_ref().map(Material::read).transpose();
         let tls = material.map_err(|invalid| config.error(invalid))?.map(|material| Arc::new(Tls::new(material)));
@@ -216,6 +220,7 @@ impl<S: Send + Sync + 'static> GatewayBuilder<S> {
             })
             .keep_alive(Duration::from_secs(75))
             .client_request_timeout(Duration::from_secs(5))
+            .client_disconnect_timeout(Duration::from_secs(1))
             .disable_signals();
         let address = config.callbacks.listen.as_str();
         let bound = match &tls {
@@ -244,7 +249,7 @@ impl<S: Send + Sync + 'static> GatewayBuilder<S> {
                 .map_err(listen("admin.listen", &config.admin.listen))?,
             callbacks: callbacks.run(),
             admin: admin.run(),
-            control: Control { shared, config, tls },
+            control: Control { shared, config, tls, stamps },
         })
     }
 
@@ -303,15 +308,16 @@ pub(crate) struct Shared<S> {
     pub(crate) before_lane: Semaphore,
     pub(crate) after_lane: Arc<Semaphore>,
     live: ArcSwap<Live>,
+    refused_config: ArcSwapOption<String>,
     readiness: AtomicU8,
-    requests: AtomicUsize,
+    requests: AtomicI64,
     request_done: Notify,
     handlers: TaskTracker,
     runtime: Handle,
 }
 
 /// Counts a request as at work until it is dropped.
-pub(crate) struct AtWork<'a>(&'a AtomicUsize, &'a Notify);
+pub(crate) struct AtWork<'a>(&'a AtomicI64, &'a Notify);
 
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
@@ -331,8 +337,9 @@ impl<S> Shared<S> {
             before_lane: Semaphore::new(config.callbacks.before_lane.min(Semaphore::MAX_PERMITS)),
             after_lane: Arc::new(Semaphore::new(config.callbacks.after_lane.min(Semaphore::MAX_PERMITS))),
             live: ArcSwap::from_pointee(live),
+            refused_config: ArcSwapOption::empty(),
             readiness: AtomicU8::new(Readiness::Starting as u8),
-            requests: AtomicUsize::new(0),
+            requests: AtomicI64::new(0),
             request_done: Notify::new(),
             handlers: TaskTracker::new(),
             runtime: Handle::current(),
@@ -356,6 +363,16 @@ impl<S> Shared<S> {
         self.readiness() == Readiness::Draining
     }
 
+    /// How many requests are at work.
+    pub(crate) fn in_flight(&self) -> i64 {
+        self.requests.load(Ordering::Acquire)
+    }
+
+    /// Why the changed configuration is not in use, if it is not.
+    pub(crate) fn refused_config(&self) -> Option<Arc<String>> {
+        self.refused_config.load_full()
+    }
+
     /// Counts a request as at work.
     pub(crate) fn at_work(&self) -> AtWork<'_> {
         self.requests.fetch_add(1, Ordering::AcqRel);
@@ -371,8 +388,8 @@ impl<S> Shared<S> {
 /// What steers a running gateway, whatever its state is.
 pub(crate) trait Steer: Send + Sync {
     fn become_ready(&self, readiness: Readiness);
-    fn swap(&self, live: Live);
-    fn metrics(&self) -> &Metrics;
+    /// Uses a changed configuration, or keeps in mind why not.
+    fn reload(&self, changed: Result<Live, String>);
     /// Nothing is at work any more: no request, no handler.
     fn idle(&self) -> futures_util::future::BoxFuture<'_, ()>;
 }
@@ -382,19 +399,27 @@ impl<S: Send + Sync + 'static> Steer for Shared<S> {
         self.readiness.store(readiness as u8, Ordering::Release);
     }
 
-    fn swap(&self, live: Live) {
-        self.live.store(Arc::new(live));
-    }
-
-    fn metrics(&self) -> &Metrics {
-        &self.metrics
+    fn reload(&self, changed: Result<Live, String>) {
+        match changed {
+            Ok(live) => {
+                self.live.store(Arc::new(live));
+                self.refused_config.store(None);
+                self.metrics.reloaded(Reload::Applied);
+                tracing::info!("configuration reloaded");
+            }
+            Err(reason) => {
+                tracing::error!("changed configuration refused, the old one stays: {reason}");
+                self.refused_config.store(Some(Arc::new(reason)));
+                self.metrics.reloaded(Reload::Refused);
+            }
+        }
     }
 
     fn idle(&self) -> futures_util::future::BoxFuture<'_, ()> {
         Box::pin(async {
             loop {
                 let done = self.request_done.notified();
-                if self.requests.load(Ordering::Acquire) == 0 {
+                if self.in_flight() == 0 {
                     break;
                 }
                 done.await;

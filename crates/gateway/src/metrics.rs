@@ -8,7 +8,7 @@ use chathook_protocol::{Command, Effect, Phase};
 use chathook_router::FallbackReason;
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 use strum::{EnumCount, IntoEnumIterator};
 
@@ -74,6 +74,8 @@ metrics! {
     decode_errors_total: IntCounterVec["command"];
     /// Fields that no type reads.
     drift_fields_total: IntCounterVec["command"];
+    /// Requests that are being answered.
+    requests_in_flight: IntGauge;
     /// Attempts to take a changed configuration, by their outcome.
     config_reloads_total: IntCounterVec["outcome"];
     /// The version that runs.
@@ -253,8 +255,9 @@ impl Metrics {
         self.vecs.config_reloads_total.with_label_values(&[<&str>::from(outcome)]).inc();
     }
 
-    /// The text that Prometheus scrapes.
-    pub(crate) fn encode(&self) -> Result<String, prometheus::Error> {
+    /// The text that Prometheus scrapes, while `in_flight` requests are being answered.
+    pub(crate) fn encode(&self, in_flight: i64) -> Result<String, prometheus::Error> {
+        self.vecs.requests_in_flight.set(in_flight);
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }

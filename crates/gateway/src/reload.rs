@@ -1,13 +1,13 @@
 //! Files that change while the gateway runs: the configuration, secrets, certificates.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::config::{Config, ConfigError};
 use crate::gateway::{Control, Live};
-use crate::metrics::Reload;
 use crate::tls::{Material, Tls};
 
 /// How often files are looked at. Kubernetes swaps them by symbolic links, which notifications of the system miss.
@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Looks for changed files for ever.
 pub(crate) async fn watch(control: &Control) {
     let mut config = control.config.clone();
-    let mut seen = stamps(&config);
+    let mut seen = control.stamps.clone();
     loop {
         tokio::time::sleep(EVERY).await;
         let now = stamps(&config);
@@ -25,21 +25,18 @@ pub(crate) async fn watch(control: &Control) {
         }
         match renewed(&config, control.tls.as_ref()) {
             Ok((renewed, live, material)) => {
-                control.shared.swap(live);
                 if let (Some(tls), Some(material)) = (&control.tls, material) {
                     tls.swap(material);
                 }
-                control.shared.metrics().reloaded(Reload::Applied);
-                tracing::info!("configuration reloaded");
+                control.shared.reload(Ok(live));
                 for key in fixed(&config, &renewed) {
                     tracing::warn!(key, "this change takes a restart");
                 }
+                seen = stamps_when_read(&renewed);
                 config = renewed;
-                seen = stamps(&config);
             }
             Err(error) => {
-                control.shared.metrics().reloaded(Reload::Refused);
-                tracing::error!("changed configuration refused, the old one stays: {error}");
+                control.shared.reload(Err(error.to_string()));
                 seen = now;
             }
         }
@@ -75,13 +72,36 @@ fn fixed(old: &Config, new: &Config) -> impl Iterator<Item = &'static str> {
 }
 
 /// What shows that a file was changed or replaced.
-type Stamp = (PathBuf, Option<(SystemTime, u64, u64)>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    file: PathBuf,
+    state: Option<(SystemTime, u64, u64)>,
+}
 
+impl Stamp {
+    /// The stamp of `file` as it is now.
+    pub(crate) fn of(file: &Path) -> Self {
+        let state = fs::metadata(file).and_then(|it| Ok((it.modified()?, it.len(), it.ino()))).ok();
+        Self { file: file.to_owned(), state }
+    }
+
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+}
+
+/// The stamps of all files of `config` as they are now.
 fn stamps(config: &Config) -> Vec<Stamp> {
-    let stamp = |path: PathBuf| {
-        let metadata = fs::metadata(&path).ok();
-        let stamp = metadata.and_then(|it| Some((it.modified().ok()?, it.len(), std::os::unix::fs::MetadataExt::ino(&it))));
-        (path, stamp)
-    };
-    config.files().into_iter().map(stamp).collect()
+    config.files().into_iter().map(Stamp::of).collect()
+}
+
+/// The stamps before anything was read: what changes later is noticed, even before the watch begins.
+pub(crate) fn stamps_when_read(config: &Config) -> Vec<Stamp> {
+    let mut stamps = stamps(config);
+    for stamp in &mut stamps {
+        if let Some(origin) = config.origin.as_ref().filter(|origin| origin.file == stamp.file) {
+            stamp.clone_from(origin);
+        }
+    }
+    stamps
 }

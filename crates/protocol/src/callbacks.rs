@@ -250,7 +250,7 @@ callbacks! {
 pub struct Decoded {
     /// The payload, or why there is none.
     pub callback: Result<AnyCallback, DecodeError>,
-    /// JSON pointers of the fields that no type reads: what the documentation grew, or never had.
+    /// JSON pointers of the fields that no type reads: what the documentation grew, or never had. At most 100 are listed.
     pub unread: Vec<String>,
     /// `CallbackCommand` of the body. Several commands have none.
     pub command: Option<CommandName>,
@@ -296,7 +296,8 @@ pub(crate) fn decode<C: Callback>(body: &[u8]) -> (Result<(C, Vec<String>), Deco
     let walked = walk::read::<C>(json);
     let mut unread = walked.unread;
     let value = walked.value.map_err(|(path, error)| failed(path, DecodeErrorKind::Json(error))).map(|value| {
-        unread.extend(message::unread_of(value.elements()));
+        let room = walk::MAX_UNREAD - unread.len();
+        unread.extend(message::unread_of(value.elements()).take(room));
         (value, unread)
     });
     (value, walked.command)

@@ -78,7 +78,7 @@ impl Event {
         self.command_in_body.as_ref().is_some_and(|command| *command != self.command)
     }
 
-    /// JSON pointers of the fields that no type reads.
+    /// JSON pointers of the fields that no type reads; at most 100 are listed.
     #[must_use]
     pub fn unread(&self) -> &[String] {
         &self.unread
@@ -99,7 +99,7 @@ impl Event {
         }
         let command = self.command.as_str();
         match self.read_callback().and_then(|callback| callback.payload().identity()) {
-            Some(identity) => identity.id(command),
+            Some(identity) => identity.id(self.query.sdk_app_id, command),
             None => EventId::of_content(self.query.sdk_app_id, command, &self.body),
         }
     }

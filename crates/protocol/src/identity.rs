@@ -34,9 +34,11 @@ impl Identity {
         Self(fields.iter().map(ToString::to_string).collect())
     }
 
-    /// The identity together with the name of its command.
-    pub(crate) fn id(&self, command: &str) -> EventId {
-        EventId(join(std::iter::once(command).chain(self.0.iter().map(String::as_str))))
+    /// The identity together with its application and the name of its command: two applications may have groups of
+    /// the same name.
+    pub(crate) fn id(&self, sdk_app_id: Option<u64>, command: &str) -> EventId {
+        let app = sdk_app_id.map(|app| app.to_string());
+        EventId(join(app.as_deref().into_iter().chain([command]).chain(self.0.iter().map(String::as_str))))
     }
 }
 
@@ -152,8 +154,8 @@ mod tests {
 
     #[test]
     fn different_fields_never_give_the_same_identity() {
-        let one = Identity::of(&[&"a/b", &"c"]).id("X");
-        let other = Identity::of(&[&"a", &"b/c"]).id("X");
+        let one = Identity::of(&[&"a/b", &"c"]).id(None, "X");
+        let other = Identity::of(&[&"a", &"b/c"]).id(None, "X");
         assert_eq!(one.as_str(), "X/a%2Fb/c");
         assert_ne!(one, other);
     }

@@ -87,7 +87,7 @@ impl MsgElement {
     }
 
     /// What of this element no type reads, as JSON pointers into its `MsgContent`. The empty pointer is the
-    /// whole content of a known type that did not have its documented shape.
+    /// whole content of a known type that did not have its documented shape. At most 100 are listed.
     pub fn unread(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let relayed = match &self.content {
             MsgContent::Relay(relay) => relay.messages.as_slice(),
@@ -96,7 +96,8 @@ impl MsgElement {
         let inner = relayed.iter().enumerate().flat_map(|(i, message)| {
             unread_of(&message.body).map(move |path| Cow::Owned(format!("/MsgList/{i}{path}")))
         });
-        self.unread.iter().map(|path| Cow::Borrowed(path.as_str())).chain(inner.collect::<Vec<_>>())
+        let inner = inner.take(walk::MAX_UNREAD).collect::<Vec<_>>();
+        self.unread.iter().map(|path| Cow::Borrowed(path.as_str())).chain(inner).take(walk::MAX_UNREAD)
     }
 }
 

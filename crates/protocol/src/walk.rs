@@ -12,6 +12,9 @@ use serde::de::value::{BorrowedStrDeserializer, StrDeserializer};
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
+/// How many unread fields are listed. A body may have hundreds of thousands; people look at the first few.
+pub(crate) const MAX_UNREAD: usize = 100;
+
 /// What a walk saw.
 #[derive(Default)]
 pub(crate) struct Seen {
@@ -23,7 +26,7 @@ pub(crate) struct Seen {
 /// The outcome of [`read`]: the value or the error, and what was seen until then.
 pub(crate) struct Walked<T> {
     pub(crate) value: Result<T, (String, serde_json::Error)>,
-    /// JSON pointers of the fields that no type reads.
+    /// JSON pointers of the fields that no type reads; the first [`MAX_UNREAD`] of them.
     pub(crate) unread: Vec<String>,
     /// `CallbackCommand` at the top of the body.
     pub(crate) command: Option<Box<str>>,
@@ -49,6 +52,15 @@ enum At<'a> {
     Root,
     Key(&'a At<'a>, &'a str),
     Index(&'a At<'a>, usize),
+}
+
+impl<'a> At<'a> {
+    fn parent(self) -> At<'a> {
+        match self {
+            At::Root => At::Root,
+            At::Key(parent, _) | At::Index(parent, _) => *parent,
+        }
+    }
 }
 
 impl fmt::Display for At<'_> {
@@ -106,8 +118,12 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Walk<'_, D> {
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.seen.unread.borrow_mut().push(self.at.to_string());
-        self.inner.deserialize_ignored_any(visitor)
+        let Self { inner, at, seen } = self;
+        if seen.unread.borrow().len() < MAX_UNREAD {
+            seen.unread.borrow_mut().push(at.to_string());
+        }
+        // A key that no type knows is the sender's own text, and the place of a failure is logged.
+        seen.failed(at.parent(), inner.deserialize_ignored_any(visitor))
     }
 
     forward_to_deserialize_any! {
@@ -161,6 +177,10 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Walk<'_, V> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<V::Value, A::Error> {
+        if matches!(self.at, At::Root) {
+            // A struct would take its fields in their order.
+            return Err(de::Error::invalid_type(de::Unexpected::Seq, &self));
+        }
         self.inner.visit_seq(Items { inner: items, at: self.at, seen: self.seen, index: 0 })
     }
 

@@ -1,12 +1,12 @@
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use chathook_protocol::{Answer, Command, Event, Policy};
+use chathook_protocol::{Answer, Command, Event, Phase, Policy};
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
 
 use crate::builder::{Handler, Running, Unhandled};
-use crate::{Ctx, DispatchError, FallbackReason, Fallbacks, RouterBuilder};
+use crate::{BoxError, Ctx, DispatchError, FallbackReason, Fallbacks, RouterBuilder};
 
 /// Handlers by command.
 pub struct Router<S = ()> {
@@ -76,19 +76,27 @@ impl<S: Send + Sync + 'static> Router<S> {
                     Err(unread) => Err(DispatchError::Decode(unread)),
                 }
             }
-            None => callback.map_err(DispatchError::Decode).map(|_| {
-                Decided::Nobody(command.by_policy(&Policy::Allow, &asked).unwrap_or(Answer::OK))
-            }),
+            None => callback
+                .map_err(DispatchError::Decode)
+                .map(|_| Decided::Nobody(command.by_policy(&Policy::Allow, &asked).unwrap_or(Answer::OK))),
         };
         outcome.unwrap_or_else(|error| Decided::Fallback(fallbacks.answer(command, &asked), error))
     }
 
-    /// Tells of an after-callback, or of a command that nobody knows. `None` where no handler wants it; else the
-    /// handler at work, for whoever drives it.
+    /// Tells of an after-callback, or of a command that nobody knows. `None` where no handler wants it, and for a
+    /// before-callback; else the handler at work, for whoever drives it.
     #[must_use]
-    pub fn observe(&self, event: Event, deadline: Instant) -> Option<impl Future<Output = Result<(), DispatchError>> + Send + use<S>> {
+    pub fn observe(
+        &self,
+        event: Event,
+        deadline: Instant,
+    ) -> Option<impl Future<Output = Result<(), DispatchError>> + Send + use<S>> {
         let (command, query, body, callback) = event.into_parts();
-        let handler = command.known().and_then(|known| self.handlers[known as usize].as_ref());
+        let known = command.known();
+        if known.is_some_and(|known| known.phase() == Phase::Before) {
+            return None;
+        }
+        let handler = known.and_then(|known| self.handlers[known as usize].as_ref());
         if handler.is_none() && self.unhandled.is_none() {
             return None;
         }
@@ -101,12 +109,15 @@ impl<S: Send + Sync + 'static> Router<S> {
     }
 }
 
-async fn in_time(running: Running, deadline: Instant) -> Result<Answer, DispatchError> {
-    timeout_at(deadline, caught(running)).await.unwrap_or(Err(DispatchError::TimedOut))
+async fn in_time(mut running: Running, deadline: Instant) -> Result<Answer, DispatchError> {
+    let outcome = timeout_at(deadline, caught(&mut running)).await.unwrap_or(Err(DispatchError::TimedOut));
+    // What a late handler holds is dropped here, which may panic as well; the outcome is what it was.
+    let _stopped = catch_unwind(AssertUnwindSafe(|| drop(running)));
+    outcome
 }
 
 /// A panic of a handler is the handler's own. Its state is the user's, and stays as the panic left it.
-async fn caught(running: Running) -> Result<Answer, DispatchError> {
+async fn caught(running: impl Future<Output = Result<Answer, BoxError>>) -> Result<Answer, DispatchError> {
     match AssertUnwindSafe(running).catch_unwind().await {
         Ok(answer) => answer.map_err(DispatchError::Handler),
         Err(_panic) => Err(DispatchError::Panicked),

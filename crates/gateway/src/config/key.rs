@@ -69,6 +69,14 @@ impl<'a> Slot<'a> {
     }
 }
 
+/// Whether `key` is what the override of `path` put there: the same, a part of it, or a table that only it made.
+pub(super) fn comes_from(key: &str, path: &str, in_file: &Table) -> bool {
+    // `app[0].tokens` of an error is `app.0.tokens` of a variable.
+    let key = key.replace('[', ".").replace(']', "");
+    let is_within = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
+    key == path || is_within(&key, path) || (is_within(path, &key) && !in_file.contains_key(&key))
+}
+
 /// The key and the problem, from what serde says.
 pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> Invalid {
     let path = match error.path().to_string() {

@@ -1,5 +1,6 @@
 //! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/api/...`.
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{Data, Json, ServiceConfig, get, scope};
 use actix_web::HttpResponse;
@@ -23,7 +24,7 @@ pub(crate) fn routes<S: Send + Sync + 'static>(app: &mut ServiceConfig) {
 }
 
 async fn metrics<S: 'static>(shared: Data<Shared<S>>) -> HttpResponse {
-    match shared.metrics.encode() {
+    match shared.metrics.encode(shared.in_flight()) {
         Ok(text) => HttpResponse::Ok().insert_header((CONTENT_TYPE, prometheus::TEXT_FORMAT)).body(text),
         Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
     }
@@ -36,15 +37,21 @@ async fn healthz() -> &'static str {
 #[derive(Serialize)]
 struct Ready {
     ready: bool,
-    detail: &'static str,
+    detail: String,
 }
 
 async fn readyz<S: 'static>(shared: Data<Shared<S>>) -> HttpResponse {
-    match shared.readiness() {
-        Readiness::Ready => HttpResponse::Ok().json(Ready { ready: true, detail: "takes callbacks" }),
-        Readiness::Starting => HttpResponse::ServiceUnavailable().json(Ready { ready: false, detail: "starting" }),
-        Readiness::Draining => HttpResponse::ServiceUnavailable().json(Ready { ready: false, detail: "shutting down" }),
-    }
+    let (ready, detail) = match shared.readiness() {
+        Readiness::Ready => (true, "takes callbacks"),
+        Readiness::Starting => (false, "starting"),
+        Readiness::Draining => (false, "shutting down"),
+    };
+    let detail = match shared.refused_config() {
+        Some(reason) => format!("{detail}; changed configuration refused: {reason}"),
+        None => detail.to_owned(),
+    };
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    HttpResponse::build(status).json(Ready { ready, detail })
 }
 
 async fn drift<S: 'static>(shared: Data<Shared<S>>) -> Json<Vec<Finding>> {

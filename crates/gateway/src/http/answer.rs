@@ -1,9 +1,14 @@
 //! The only place where an answer becomes an HTTP response.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use actix_web::HttpResponse;
-use actix_web::body::BoxBody;
-use actix_web::http::StatusCode;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::web::Payload;
+use bytes::Bytes;
 use chathook_protocol::Answer;
 
 /// 200: what Chat takes for an answer.
@@ -41,6 +46,32 @@ pub(super) fn method_not_allowed() -> HttpResponse {
 /// The URL in the console has another path.
 pub(super) fn not_found() -> HttpResponse {
     json(StatusCode::NOT_FOUND, &Answer::fail("not the path of callbacks"))
+}
+
+/// The response to a request whose body was not read to its end: the connection is closed after it, for nobody can tell
+/// where the next request would begin.
+pub(super) fn closing(mut response: HttpResponse, unread: Payload) -> HttpResponse {
+    response.head_mut().set_connection_type(ConnectionType::Close);
+    response.map_body(|_, body| BoxBody::new(Closing { body, _unread: unread }))
+}
+
+/// A body that keeps the rest of the request until it is sent. actix-web would go on reading a chunked request that was
+/// dropped, for as long as the client goes on sending.
+struct Closing {
+    body: BoxBody,
+    _unread: Payload,
+}
+
+impl MessageBody for Closing {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
 }
 
 fn json(status: StatusCode, answer: &Answer) -> HttpResponse {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use actix_web::http::Method;
+use actix_web::http::{ConnectionType, Method};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use chathook_protocol::{Answer, Command, CommandName, Event, Phase, Query, UserId};
@@ -20,7 +20,7 @@ use crate::verify::{Refusal, Verified};
 /// Answers one request on the public listener.
 pub(crate) async fn callback<S: Send + Sync + 'static>(
     request: HttpRequest,
-    mut payload: Payload,
+    payload: Payload,
     shared: Data<Shared<S>>,
 ) -> HttpResponse {
     let arrived = Instant::now();
@@ -31,10 +31,10 @@ pub(crate) async fn callback<S: Send + Sync + 'static>(
     } else if request.method() != Method::POST {
         answer::method_not_allowed()
     } else {
-        Callback { shared: &shared, live: &live, arrived }.answer(&request, &mut payload).await
+        Callback { shared: &shared, live: &live, arrived }.answer(&request, payload).await
     };
     if shared.is_draining() {
-        response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+        response.head_mut().set_connection_type(ConnectionType::Close);
     }
     drop(at_work);
     response
@@ -48,7 +48,7 @@ struct Callback<'a, S> {
 }
 
 impl<S: Send + Sync + 'static> Callback<'_, S> {
-    async fn answer(&self, request: &HttpRequest, payload: &mut Payload) -> HttpResponse {
+    async fn answer(&self, request: &HttpRequest, mut payload: Payload) -> HttpResponse {
         let query = Query::parse(request.query_string());
         let command = query.command.as_ref().and_then(CommandName::known);
         let metrics = self.shared.metrics.command(command);
@@ -56,10 +56,10 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
             Ok(verified) => verified,
             Err(refusal) => return self.refuse(metrics, refusal),
         };
-        let body = match body::read(request, payload, self.live.max_body, self.deadline()).await {
+        let body = match body::read(request, &mut payload, self.live.max_body, self.deadline()).await {
             Ok(body) if body.is_empty() => return self.probe(metrics),
             Ok(body) => body,
-            Err(no_body) => return self.without_body(metrics, command, no_body),
+            Err(no_body) => return answer::closing(self.without_body(metrics, command, no_body), payload),
         };
         let event = Event::read(query, body);
         // Where the query names no command, the body does.

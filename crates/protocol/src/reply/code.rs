@@ -9,6 +9,16 @@ impl<const LO: u32, const HI: u32> RejectCode<LO, HI> {
     pub const FIRST: Self = Self(LO);
 
     /// A code that is known when the program is built; one outside the range does not compile.
+    ///
+    /// ```
+    /// use chathook_protocol::reply::GroupCode;
+    /// assert_eq!(GroupCode::of::<10_150>().get(), 10_150);
+    /// ```
+    ///
+    /// ```compile_fail,E0080
+    /// use chathook_protocol::reply::GroupCode;
+    /// assert_eq!(GroupCode::of::<120_001>().get(), 120_001);
+    /// ```
     #[must_use]
     pub const fn of<const CODE: u32>() -> Self {
         const { assert!(LO <= CODE && CODE <= HI, "code outside the range that this callback allows") };
@@ -37,7 +47,17 @@ pub type FriendCode = RejectCode<38_000, 39_000>;
 /// Codes for gifts in live rooms. Docs: 647/72210.
 pub type GiftCode = RejectCode<102_100, 102_200>;
 
-/// Stands where a command has no codes of one's own. It has no values.
+/// Stands where a command has no codes of one's own. It has no values, so that a rejection with a code has no spelling.
+///
+/// ```compile_fail,E0574
+/// use chathook_protocol::{desk, reply::NoCode};
+/// desk::Permission::reject(NoCode {}, "no");
+/// ```
+///
+/// ```compile_fail,E0308
+/// use chathook_protocol::{desk, reply::MessageCode};
+/// desk::Permission::reject(MessageCode::FIRST, "no");
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum NoCode {}
 

@@ -5,6 +5,26 @@ use crate::types::UserId;
 /// The decision on friend requests or on answers to them: one verdict for each user asked about.
 ///
 /// Made by `decide` of the payload, which walks its own items: none is left out and none is invented.
+///
+/// ```
+/// use chathook_protocol::{reply::FriendCode, sns};
+/// fn decide(wish: &sns::PrevFriendAdd) -> sns::FriendDecision {
+///     wish.decide(|item| match &item.add_wording {
+///         Some(_) => sns::Verdict::Allow,
+///         None => sns::Verdict::reject(FriendCode::of::<38_001>(), "say hello first"),
+///     })
+/// }
+/// ```
+///
+/// ```compile_fail,E0624
+/// # use chathook_protocol::{UserId, sns};
+/// sns::FriendDecision::of([(UserId::from("u_1"), sns::Verdict::Allow)]);
+/// ```
+///
+/// ```compile_fail,E0423
+/// # use chathook_protocol::{UserId, sns};
+/// sns::FriendDecision(vec![(UserId::from("u_1"), sns::Verdict::Allow)]);
+/// ```
 #[derive(Debug, Clone)]
 pub struct FriendDecision(Vec<(UserId, Verdict)>);
 

@@ -11,6 +11,18 @@ use crate::types::UserId;
 /// The decision on users who are about to join something: all of them, none, or all but some.
 ///
 /// The payload's `admit` makes the last one, so that only those who were asked about can be left out.
+///
+/// ```
+/// use chathook_protocol::group;
+/// fn decide(invitation: &group::BeforeInviteJoinGroup) -> group::JoinDecision {
+///     invitation.admit(|user| !user.as_str().starts_with("bot_"))
+/// }
+/// ```
+///
+/// ```compile_fail,E0624
+/// # use chathook_protocol::{UserId, group};
+/// group::JoinDecision::of(&[UserId::from("u_1")], |_| false);
+/// ```
 #[derive(Debug, Clone)]
 pub struct JoinDecision<J: Joiner>(Choice<J::Code>, PhantomData<J>);
 

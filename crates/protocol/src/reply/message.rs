@@ -7,6 +7,37 @@ use crate::types::UserId;
 /// The decision on a message before it is delivered, with codes of the kind `C` for refusals.
 ///
 /// A rewrite goes out with `ErrorCode` 0 only, and a refusal carries no message: neither can be written otherwise.
+///
+/// ```
+/// use chathook_protocol::{MsgElement, group, reply::GroupCode};
+/// let changed = group::SendDecision::rewrite(vec![MsgElement::text("****")]);
+/// let rejected = group::SendDecision::reject(GroupCode::of::<10_101>(), "be nice");
+/// ```
+///
+/// No constructor takes both, and none follows another:
+///
+/// ```compile_fail,E0061
+/// # use chathook_protocol::{MsgElement, group, reply::GroupCode};
+/// group::SendDecision::reject(GroupCode::of::<10_101>(), "be nice", vec![MsgElement::text("****")]);
+/// ```
+///
+/// ```compile_fail,E0599
+/// # use chathook_protocol::{MsgElement, group, reply::GroupCode};
+/// let changed = group::SendDecision::rewrite(vec![MsgElement::text("****")]);
+/// changed.reject(GroupCode::of::<10_101>(), "be nice");
+/// ```
+///
+/// There are no fields to set either, and a code is of the command's own family:
+///
+/// ```compile_fail,E0616
+/// # use chathook_protocol::group;
+/// group::SendDecision::allow().0;
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use chathook_protocol::{group, reply::MessageCode};
+/// group::SendDecision::reject(MessageCode::FIRST, "be nice");
+/// ```
 #[derive(Debug, Clone)]
 pub struct SendDecision<C>(Choice<C>);
 

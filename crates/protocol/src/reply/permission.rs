@@ -4,6 +4,13 @@ use crate::callback::Phase;
 use crate::types::UserId;
 
 /// A plain yes or no, with codes of the kind `C` for the no.
+///
+/// Nothing is dropped in silence, other than a [message](super::SendDecision::drop_silently):
+///
+/// ```compile_fail,E0599
+/// # use chathook_protocol::group;
+/// group::Permission::drop_silently();
+/// ```
 #[derive(Debug, Clone)]
 pub struct Permission<C>(Choice<C>);
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chathook_protocol::{AnyCallback, Command};
 use serde_json::{Map, Value};
 
-fn wire() -> PathBuf {
+pub(crate) fn wire() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/wire")
 }
 
@@ -88,7 +88,9 @@ fn every_field_of_a_sample_comes_out_under_its_own_name_again() {
 fn changed(value: &mut Value) {
     match value {
         Value::Number(number) => *value = Value::String(number.to_string()),
-        Value::String(text) if text.parse::<f64>().is_err() && text != "false" && text != "true" && !text.is_empty() => {
+        Value::String(text)
+            if text.parse::<f64>().is_err() && text != "false" && text != "true" && !text.is_empty() =>
+        {
             *value = Value::String(format!("new {text}"));
         }
         Value::Array(items) => items.iter_mut().for_each(changed),

@@ -1,3 +1,19 @@
 //! The promises of the protocol crate.
 
 mod corpus;
+mod hostile;
+mod identity;
+mod replies;
+mod table;
+
+#[test]
+fn no_file_of_tests_is_forgotten() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let modules = include_str!("main.rs");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap().file_name().into_string().unwrap();
+        if let Some(module) = file.strip_suffix(".rs").filter(|module| *module != "main") {
+            assert!(modules.contains(&format!("mod {module};")), "{file} is no module of main.rs");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The program's subcommands.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use chathook_tests::{APP, TOKEN, TestGateway, binary, config, samples};
+use serde_json::Value;
+
+fn chathook(arguments: &[&str]) -> Output {
+    Command::new(binary()).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn commands_lists_all_91() {
+    let output = chathook(&["commands", "--json"]);
+    let commands: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(commands.len(), 91);
+    let sns = commands.iter().find(|row| row["command"] == "Sns.CallbackPrevFriendAdd").unwrap();
+    assert_eq!((&sns["phase"], &sns["family"], &sns["answer"]), (&"before".into(), &"Sns".into(), &"FriendDecision".into()));
+    let table = text(&chathook(&["commands"]).stdout);
+    assert_eq!(table.lines().count(), 92, "a heading and every command");
+}
+
+#[test]
+fn decode_reads_every_sample_with_nothing_unread() {
+    for sample in samples() {
+        let mut child = Command::new(binary())
+            .args(["decode", sample.command.as_str()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(sample.body.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let read: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(output.status.success(), "{}", sample.command);
+        assert_eq!(read["command"], sample.command.as_str());
+        assert_eq!(read["phase"], sample.command.phase().to_string());
+        assert_eq!(read["unread"], Value::Array(Vec::new()), "{}", sample.command);
+        assert!(read["id"].as_str().is_some_and(|id| !id.is_empty()), "{}", sample.command);
+        assert!(read["payload"].is_object() && read.get("ordering_key").is_some(), "{}", sample.command);
+    }
+}
+
+#[test]
+fn decode_names_what_is_unread_and_where_it_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("body.json");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, r#"{"CallbackCommand":"Sns.CallbackFriendDelete","a/b":1,"PairList":[{"From_Account":"u","To_Account":"v","X":1}]}"#).unwrap();
+    let output = chathook(&["decode", "Sns.CallbackFriendDelete", path]);
+    let read: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(read["unread"], serde_json::json!(["/a~1b", "/PairList/0/X"]));
+    assert_eq!(read["payload"]["PairList"][0]["To_Account"], "v");
+
+    std::fs::write(&file, r#"{"PairList":[{"From_Account":"u","To_Account":["v"]}]}"#).unwrap();
+    let output = chathook(&["decode", "Sns.CallbackFriendDelete", path]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("/PairList/0/To_Account"), "{}", text(&output.stderr));
+
+    let output = chathook(&["decode", "Sns.CallbackFriendDelet", path]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("did you mean `Sns.CallbackFriendDelete`?"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn sign_gives_the_documented_value() {
+    let output = chathook(&["sign", "--token", "xxxxyyyy", "--time", "1669872112"]);
+    assert_eq!(
+        text(&output.stdout),
+        "RequestTime=1669872112\nSign=17773bc39a671d7b9aa835458704d2a6db81360a5940292b587d6d760d484061\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn send_plays_chat_for_every_command() {
+    let gateway = TestGateway::start(&config("")).await;
+    let (url, app) = (format!("http://{}/", gateway.callbacks), APP.to_string());
+    for sample in samples() {
+        let output = chathook(&["send", sample.command.as_str(), "--url", &url, "--app", &app, "--token", TOKEN]);
+        let said = text(&output.stdout);
+        assert!(output.status.success(), "{}: {said}{}", sample.command, text(&output.stderr));
+        assert!(said.starts_with("status: 200\nanswer: {\"ActionStatus\":\"OK\""), "{}: {said}", sample.command);
+        assert!(said.contains("\nChat:   ") && said.contains("\ntime:   "), "{said}");
+    }
+    let output = chathook(&["send", "State.StateChange", "--url", &url, "--app", &app, "--token", "wrong"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("status: 403"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn send_says_when_nobody_is_there() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", free.local_addr().unwrap());
+    drop(free);
+    let output = chathook(&["send", "State.StateChange", "--url", &url]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("refused"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn check_shows_the_fallback_of_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("c.toml");
+    let toml = config("") + "[decide]\non_failure = \"drop\"\n[decide.\"C2C.CallbackBeforeSendMsg\"]\non_failure = \"reject\"\n";
+    std::fs::write(&file, toml).unwrap();
+    let output = chathook(&["check", "--config", file.to_str().unwrap()]);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    let row = |command: &str| -> Vec<String> {
+        let line = said.lines().find(|line| line.starts_with(command)).unwrap();
+        line.split_whitespace().map(str::to_owned).collect()
+    };
+    assert_eq!(row("C2C.CallbackBeforeSendMsg"), ["C2C.CallbackBeforeSendMsg", "before", "allow", "reject"]);
+    assert_eq!(row("Group.CallbackBeforeSendMsg").last().unwrap(), "drop");
+    assert_eq!(row("Group.CallbackBeforeCreateGroup").last().unwrap(), "reject", "has no drop");
+    assert_eq!(row("Chatbot.InterfaceInvocation").last().unwrap(), "allow", "cannot be refused");
+    assert_eq!(row("State.StateChange").last().unwrap(), "-");
+}

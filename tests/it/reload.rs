@@ -1,0 +1,39 @@
+//! A changed configuration is taken over while running; a wrong one is not.
+
+use chathook_protocol::signature;
+use chathook_tests::{OK, TestGateway, config, now, signed, unsigned};
+
+const BEFORE: &str = "Group.CallbackBeforeSendMsg";
+
+#[tokio::test]
+async fn fallbacks_and_tokens_change_without_a_restart() {
+    let gateway = TestGateway::start(&config("")).await;
+    let file = gateway.dir().join("chathook.toml");
+    assert_eq!(gateway.post(BEFORE, "not JSON").await.body, OK);
+
+    std::fs::write(&file, config("").replace("tokens = [\"", "tokens = [\"new\", \"") + "[decide]\non_failure = \"drop\"\n").unwrap();
+    gateway.logged("configuration reloaded").await;
+    assert_eq!(gateway.post(BEFORE, "not JSON").await.body, r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":2}"#);
+    let time = now();
+    let new = format!("{}&Sign={}&RequestTime={time}", unsigned(BEFORE), signature::sign("new", time));
+    assert_eq!(gateway.post_query(&new, "not JSON").await.status, 200);
+    assert_eq!(gateway.post_query(&signed(BEFORE), "not JSON").await.status, 200, "the old token goes on");
+    assert_eq!(gateway.metric(r#"chathook_config_reloads_total{outcome="applied"}"#).await, 1.0);
+}
+
+#[tokio::test]
+async fn a_wrong_file_is_refused_as_a_whole_and_said_so() {
+    let gateway = TestGateway::start(&config("")).await;
+    let file = gateway.dir().join("chathook.toml");
+    std::fs::write(&file, config("") + "[decide]\non_failure = \"drop\"\ndeadlin = \"1s\"\n").unwrap();
+    gateway.logged("did you mean `deadline`?").await;
+    assert_eq!(gateway.post(BEFORE, "not JSON").await.body, OK);
+    assert_eq!(gateway.metric(r#"chathook_config_reloads_total{outcome="refused"}"#).await, 1.0);
+    assert_eq!(gateway.get("/readyz").await.status, 200);
+    let ready = gateway.get("/readyz").await.body;
+    assert!(ready.contains("configuration refused"), "{ready}");
+
+    std::fs::write(&file, config("") + "[decide]\non_failure = \"drop\"\n").unwrap();
+    gateway.logged("configuration reloaded").await;
+    assert!(!gateway.get("/readyz").await.body.contains("refused"));
+}

@@ -1,0 +1,268 @@
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use chathook_gateway::{Config, Gateway, GatewayBuilder};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::wire::{Connection, Response, request};
+use crate::{APP, TOKEN, signed};
+
+/// No process takes longer to start or to stop.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A gateway of this test, on ports of its own. Ends with the test.
+pub struct TestGateway {
+    /// Where callbacks are taken.
+    pub callbacks: SocketAddr,
+    /// Where metrics and health are.
+    pub admin: SocketAddr,
+    runs: Runs,
+    log: Log,
+    dir: Option<TempDir>,
+}
+
+enum Runs {
+    Process(Child),
+    Library(Option<oneshot::Sender<()>>),
+}
+
+type Log = Arc<Mutex<String>>;
+
+/// How a process ended.
+#[derive(Debug)]
+pub struct Exit {
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// Everything it wrote to its log.
+    pub log: String,
+}
+
+/// A configuration with [`APP`] and [`TOKEN`] on free ports; `more` is put before the applications.
+#[must_use]
+pub fn config(more: &str) -> String {
+    format!(
+        "[callbacks]\nlisten = \"127.0.0.1:0\"\n{more}\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\n\
+         [log]\nformat = \"json\"\nlevel = \"trace\"\n\
+         [shutdown]\ndelay = \"0s\"\n\
+         [[app]]\nsdk_app_id = {APP}\ntokens = [\"{TOKEN}\"]\n"
+    )
+}
+
+/// The built program. Built by the first test that asks for it.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let test = std::env::current_exe().expect("a test has a path");
+        let profile = test.parent().and_then(Path::parent).expect("tests lie in target/<profile>/deps");
+        let mut cargo = std::process::Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--package", "chathook-gateway", "--bin", "chathook"]);
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
+        let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
+        assert!(built.success(), "chathook does not build");
+        profile.join("chathook")
+    })
+}
+
+impl TestGateway {
+    /// Starts the program with the configuration `toml`.
+    pub async fn start(toml: &str) -> Self {
+        Self::start_with(toml, &[]).await
+    }
+
+    /// Starts the program with the configuration `toml` and variables of the environment.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_with(toml: &str, variables: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().expect("a folder for the test");
+        let file = dir.path().join("chathook.toml");
+        std::fs::write(&file, toml).expect("the folder can be written");
+        let mut child = Command::new(binary())
+            .args(["serve", "--config"])
+            .arg(&file)
+            .envs(variables.iter().copied())
+            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program starts");
+        let log = Log::default();
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let started = async {
+            while let Ok(Some(line)) = lines.next_line().await {
+                append(&log, &line);
+                let Ok(entry) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
+                if entry["message"] == "taking callbacks" {
+                    let address = |name: &str| entry[name].as_str().and_then(|text| text.parse().ok());
+                    return address("callbacks").zip(address("admin"));
+                }
+            }
+            None
+        };
+        let addresses = timeout(LIMIT, started).await.ok().flatten();
+        let Some((callbacks, admin)) = addresses else { panic!("the program did not come up:\n{}", text(&log)) };
+        let rest = Arc::clone(&log);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                append(&rest, &line);
+            }
+        });
+        Self { callbacks, admin, runs: Runs::Process(child), log, dir: Some(dir) }
+    }
+
+    /// Starts a gateway with handlers in this process.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn with<S: Send + Sync + 'static>(
+        toml: &str,
+        state: S,
+        handlers: impl FnOnce(GatewayBuilder<S>) -> GatewayBuilder<S>,
+    ) -> Self {
+        let config = Config::parse(toml, Path::new("test.toml"), []).expect("a good configuration");
+        let gateway = handlers(Gateway::with_state(config, state)).build().expect("a gateway");
+        let (callbacks, admin) = (gateway.callbacks_address(), gateway.admin_address());
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(gateway.run_until(Some(stopped)));
+        let gateway = Self { callbacks, admin, runs: Runs::Library(Some(stop)), log: Log::default(), dir: None };
+        while gateway.get("/readyz").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+        gateway
+    }
+
+    /// Where its files are.
+    ///
+    /// # Panics
+    /// When it is not a process.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.as_ref().expect("a process has a folder").path()
+    }
+
+    /// The process.
+    ///
+    /// # Panics
+    /// When it is not a process, or has ended.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        match &self.runs {
+            Runs::Process(child) => child.id().expect("the process runs"),
+            Runs::Library(_) => panic!("not a process"),
+        }
+    }
+
+    /// Opens a connection to the public side.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    pub async fn connect(&self) -> Connection {
+        Connection::open(self.callbacks).await.expect("the gateway listens")
+    }
+
+    /// Sends a signed callback on a connection of its own.
+    pub async fn post(&self, command: &str, body: impl AsRef<[u8]>) -> Response {
+        self.post_query(&signed(command), body).await
+    }
+
+    /// Sends a callback with this query on a connection of its own.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn post_query(&self, query: &str, body: impl AsRef<[u8]>) -> Response {
+        let mut connection = self.connect().await;
+        connection.write(&request(&format!("/?{query}"), body.as_ref())).await.expect("the gateway reads");
+        connection.response().await.expect("the gateway answers")
+    }
+
+    /// Asks the admin listener.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn get(&self, path: &str) -> Response {
+        let mut connection = Connection::open(self.admin).await.expect("the admin listener listens");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\n\r\n");
+        connection.write(request.as_bytes()).await.expect("the admin listener reads");
+        connection.response().await.expect("the admin listener answers")
+    }
+
+    /// The value of a metric, by its name and labels as they stand in the text, such as
+    /// `chathook_verify_failures_total{reason="sign"}`; 0 when it is not there.
+    ///
+    /// # Panics
+    /// When it is not a number.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let metrics = self.get("/metrics").await.body;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().expect("a metric is a number"))
+    }
+
+    /// Waits until the log has a line with `part`.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub async fn logged(&self, part: &str) {
+        let wait = async {
+            while !text(&self.log).contains(part) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(timeout(LIMIT, wait).await.is_ok(), "the log has no {part:?}:\n{}", text(&self.log));
+    }
+
+    /// Sends a signal to the process.
+    ///
+    /// # Panics
+    /// When `kill` does not run.
+    pub fn signal(&self, name: &str) {
+        let kill = std::process::Command::new("kill").args([format!("-{name}"), self.pid().to_string()]).status();
+        assert!(kill.expect("kill runs").success());
+    }
+
+    /// Waits until the process has ended.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn ended(mut self) -> Exit {
+        let Runs::Process(child) = &mut self.runs else { panic!("not a process") };
+        let status = timeout(LIMIT, child.wait()).await.expect("the process ends").expect("the process is ours");
+        Exit { code: status.code(), log: text(&self.log) }
+    }
+
+    /// Stops it in order, and gives its log.
+    pub async fn stop(self) -> Exit {
+        self.signal("TERM");
+        self.ended().await
+    }
+}
+
+impl Drop for TestGateway {
+    fn drop(&mut self) {
+        if let Runs::Library(stop) = &mut self.runs {
+            drop(stop.take());
+        }
+    }
+}
+
+fn append(log: &Log, line: &str) {
+    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+    log.push_str(line);
+    log.push('\n');
+}
+
+fn text(log: &Log) -> String {
+    log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
