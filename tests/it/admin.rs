@@ -18,11 +18,22 @@ async fn the_metrics_pass_promtool() {
     let response = gateway.get("/metrics").await;
     assert_eq!(response.header("content-type"), Some("text/plain; version=0.0.4"));
     for name in [
-        "callbacks_total", "answer_seconds", "deadline_left_seconds", "decisions_total", "fallbacks_total",
-        "decider_seconds", "decider_errors_total", "verify_failures_total", "clock_skew_seconds",
-        "decode_errors_total", "drift_fields_total", "config_reloads_total", "build_info", "requests_in_flight",
+        "callbacks_total",
+        "answer_seconds",
+        "deadline_left_seconds",
+        "decisions_total",
+        "fallbacks_total",
+        "decider_seconds",
+        "decider_errors_total",
+        "verify_failures_total",
+        "clock_skew_seconds",
+        "decode_errors_total",
+        "drift_fields_total",
+        "config_reloads_total",
+        "build_info",
+        "requests_in_flight",
     ] {
-        assert!(response.body.contains(&format!("\n# TYPE chathook_{name} ")) , "{name} is missing");
+        assert!(response.body.contains(&format!("\n# TYPE chathook_{name} ")), "{name} is missing");
     }
     assert!(response.body.contains("\nprocess_resident_memory_bytes "));
 

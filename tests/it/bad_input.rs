@@ -17,7 +17,8 @@ fn failing_closed() -> String {
 const FALLBACK: &str = r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":1}"#;
 
 fn bad_bodies() -> Vec<(&'static str, Vec<u8>)> {
-    let message = |rest: &str| format!(r#"{{"CallbackCommand":"COMMAND","GroupId":"g","From_Account":"{CONTENT}",{rest}"#);
+    let message =
+        |rest: &str| format!(r#"{{"CallbackCommand":"COMMAND","GroupId":"g","From_Account":"{CONTENT}",{rest}"#);
     vec![
         ("truncated", message(r#""MsgBody":[{"MsgType":"#).into_bytes()),
         ("not JSON", format!("<xml>{CONTENT}</xml>").into_bytes()),
@@ -33,7 +34,10 @@ fn bad_bodies() -> Vec<(&'static str, Vec<u8>)> {
             message(&format!(r#""Type":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000))).into_bytes(),
         ),
         ("a key twice", message(r#""GroupId":"h","MsgBody":[],"MsgSeq":1,"MsgTime":1}"#).into_bytes()),
-        ("the command twice", message(r#""CallbackCommand":"COMMAND","MsgBody":[],"MsgSeq":1,"MsgTime":1}"#).into_bytes()),
+        (
+            "the command twice",
+            message(r#""CallbackCommand":"COMMAND","MsgBody":[],"MsgSeq":1,"MsgTime":1}"#).into_bytes(),
+        ),
         ("a number beyond all", message(r#""MsgBody":[],"MsgSeq":1,"MsgTime":1,"EventTime":1e999}"#).into_bytes()),
     ]
 }

@@ -20,7 +20,10 @@ fn commands_lists_all_91() {
     let commands: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(commands.len(), 91);
     let sns = commands.iter().find(|row| row["command"] == "Sns.CallbackPrevFriendAdd").unwrap();
-    assert_eq!((&sns["phase"], &sns["family"], &sns["answer"]), (&"before".into(), &"Sns".into(), &"FriendDecision".into()));
+    assert_eq!(
+        (&sns["phase"], &sns["family"], &sns["answer"]),
+        (&"before".into(), &"Sns".into(), &"FriendDecision".into())
+    );
     let table = text(&chathook(&["commands"]).stdout);
     assert_eq!(table.lines().count(), 92, "a heading and every command");
 }
@@ -106,7 +109,8 @@ fn send_says_when_nobody_is_there() {
 fn check_shows_the_fallback_of_every_command() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("c.toml");
-    let toml = config("") + "[decide]\non_failure = \"drop\"\n[decide.\"C2C.CallbackBeforeSendMsg\"]\non_failure = \"reject\"\n";
+    let toml = config("")
+        + "[decide]\non_failure = \"drop\"\n[decide.\"C2C.CallbackBeforeSendMsg\"]\non_failure = \"reject\"\n";
     std::fs::write(&file, toml).unwrap();
     let output = chathook(&["check", "--config", file.to_str().unwrap()]);
     let said = text(&output.stdout);

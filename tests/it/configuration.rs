@@ -147,7 +147,8 @@ fn an_address_in_use_is_an_error_that_names_the_key() {
 /// The file without the `#` before its keys.
 fn uncommented(text: &str) -> String {
     let is_key = |rest: &str| {
-        rest.starts_with('[') || rest.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        rest.starts_with('[')
+            || rest.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
     };
     let line = |line: &str| match line.strip_prefix("# ") {
         Some(rest) if is_key(rest) => rest.to_owned(),
@@ -179,7 +180,20 @@ fn the_documented_file_has_every_key_at_its_default() {
     parse(&examples);
     // And there is no key that the file does not tell of: serde lists them in its error.
     for (section, keys) in [
-        ("[callbacks]", &["listen", "path", "max_body", "workers", "before_lane", "after_lane", "tls", "allow_from", "trusted_proxies"][..]),
+        (
+            "[callbacks]",
+            &[
+                "listen",
+                "path",
+                "max_body",
+                "workers",
+                "before_lane",
+                "after_lane",
+                "tls",
+                "allow_from",
+                "trusted_proxies",
+            ][..],
+        ),
         ("[admin]", &["listen"]),
         ("[[app]]", &["sdk_app_id", "tokens", "max_age", "unsigned"]),
         ("[log]", &["level", "format"]),

@@ -19,10 +19,7 @@ fn allowed(command: Command, body: &str) -> String {
                 .iter()
                 .map(|item| format!(r#"{{"To_Account":{},"ResultCode":0,"ResultInfo":""}}"#, item["To_Account"]))
                 .collect();
-            format!(
-                r#"{{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ResultItem":[{}]}}"#,
-                verdicts.join(",")
-            )
+            format!(r#"{{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ResultItem":[{}]}}"#, verdicts.join(","))
         }
         Command::ChatbotOnC2cSignalMessage => {
             r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"RspData":""}"#.to_owned()

@@ -6,6 +6,7 @@ mod every_command;
 mod verification;
 mod bad_input;
 mod handlers;
+mod example;
 mod overload;
 mod shutdown;
 mod tls;

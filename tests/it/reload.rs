@@ -11,7 +11,11 @@ async fn fallbacks_and_tokens_change_without_a_restart() {
     let file = gateway.dir().join("chathook.toml");
     assert_eq!(gateway.post(BEFORE, "not JSON").await.body, OK);
 
-    std::fs::write(&file, config("").replace("tokens = [\"", "tokens = [\"new\", \"") + "[decide]\non_failure = \"drop\"\n").unwrap();
+    std::fs::write(
+        &file,
+        config("").replace("tokens = [\"", "tokens = [\"new\", \"") + "[decide]\non_failure = \"drop\"\n",
+    )
+    .unwrap();
     gateway.logged("configuration reloaded").await;
     assert_eq!(gateway.post(BEFORE, "not JSON").await.body, r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":2}"#);
     let time = now();

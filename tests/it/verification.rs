@@ -68,7 +68,8 @@ async fn a_foreign_or_malformed_application_is_refused() {
 async fn the_spelling_of_parameter_names_and_what_else_is_there_do_not_matter() {
     let gateway = TestGateway::start(&config("")).await;
     for name in ["SdkAppid", "SDKAppID", "SdkAppId", "sdkappid"] {
-        let query = signed(AFTER).replace("SdkAppid", name).replace("Sign", "sign").replace("RequestTime", "requesttime");
+        let query =
+            signed(AFTER).replace("SdkAppid", name).replace("Sign", "sign").replace("RequestTime", "requesttime");
         let query = format!("x=%zz&{query}&RequestID=4f1c&&contentType=JSON&Sign=second");
         assert_eq!(gateway.post_query(&query, "{}").await.body, OK, "{query}");
     }

@@ -62,18 +62,30 @@ pub fn config(more: &str) -> String {
 /// When it cannot be built.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let test = std::env::current_exe().expect("a test has a path");
-        let profile = test.parent().and_then(Path::parent).expect("tests lie in target/<profile>/deps");
-        let mut cargo = std::process::Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "chathook-gateway", "--bin", "chathook"]);
-        if profile.ends_with("release") {
-            cargo.arg("--release");
-        }
-        let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
-        assert!(built.success(), "chathook does not build");
-        profile.join("chathook")
-    })
+    BINARY.get_or_init(|| build(&["--bin", "chathook"]).join("chathook"))
+}
+
+/// A built example of the gateway.
+///
+/// # Panics
+/// When it cannot be built.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    build(&["--example", name]).join("examples").join(name)
+}
+
+/// Builds a target of the gateway as the tests were built, and gives the folder of the profile.
+fn build(target: &[&str]) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let profile = test.parent().and_then(Path::parent).expect("tests lie in target/<profile>/deps");
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--package", "chathook-gateway"]).args(target);
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
+    assert!(built.success(), "{target:?} does not build");
+    profile.to_owned()
 }
 
 impl TestGateway {
@@ -83,22 +95,24 @@ impl TestGateway {
     }
 
     /// Starts the program with the configuration `toml` and variables of the environment.
+    pub async fn start_with(toml: &str, variables: &[(&str, &str)]) -> Self {
+        Self::program(binary(), toml, |command, file| {
+            command.args(["serve", "--config"]).arg(file).envs(variables.iter().copied());
+        })
+        .await
+    }
+
+    /// Starts any program that serves; `call` gets the file that the configuration `toml` was written to.
     ///
     /// # Panics
     /// When it does not come up.
-    pub async fn start_with(toml: &str, variables: &[(&str, &str)]) -> Self {
+    pub async fn program(program: impl AsRef<Path>, toml: &str, call: impl FnOnce(&mut Command, &Path)) -> Self {
         let dir = tempfile::tempdir().expect("a folder for the test");
         let file = dir.path().join("chathook.toml");
         std::fs::write(&file, toml).expect("the folder can be written");
-        let mut child = Command::new(binary())
-            .args(["serve", "--config"])
-            .arg(&file)
-            .envs(variables.iter().copied())
-            .stderr(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the program starts");
+        let mut command = Command::new(program.as_ref());
+        call(&mut command, &file);
+        let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("the program starts");
         let log = Log::default();
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let started = async {

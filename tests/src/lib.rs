@@ -6,7 +6,7 @@ mod gateway;
 mod wire;
 
 pub use corpus::{Sample, samples, shapes};
-pub use gateway::{Exit, TestGateway, binary, config};
+pub use gateway::{Exit, TestGateway, binary, config, example};
 pub use wire::{Connection, Response, request};
 
 /// The application of all tests.
@@ -40,7 +40,5 @@ pub fn signed_at(command: &str, time: u64) -> String {
 /// The same without a signature.
 #[must_use]
 pub fn unsigned(command: &str) -> String {
-    format!(
-        "SdkAppid={APP}&CallbackCommand={command}&contenttype=json&ClientIP=203.0.113.7&OptPlatform=RESTAPI"
-    )
+    format!("SdkAppid={APP}&CallbackCommand={command}&contenttype=json&ClientIP=203.0.113.7&OptPlatform=RESTAPI")
 }

@@ -40,7 +40,8 @@ pub struct Connection {
 #[must_use]
 pub fn request(path_and_query: &str, body: &[u8]) -> Vec<u8> {
     let mut request =
-        format!("POST {path_and_query} HTTP/1.1\r\nHost: gateway\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+        format!("POST {path_and_query} HTTP/1.1\r\nHost: gateway\r\nContent-Length: {}\r\n\r\n", body.len())
+            .into_bytes();
     request.extend_from_slice(body);
     request
 }
@@ -96,7 +97,9 @@ impl Connection {
     }
 
     async fn fill(&mut self) -> io::Result<usize> {
-        timeout(LIMIT, self.stream.read_buf(&mut self.read)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+        timeout(LIMIT, self.stream.read_buf(&mut self.read))
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 }
 

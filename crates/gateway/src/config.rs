@@ -9,9 +9,9 @@ use std::{fmt, fs, io};
 
 use serde::Deserialize;
 
+pub(crate) use self::key::nearest;
 pub use self::secret::Secret;
 pub(crate) use self::secret::list as secrets;
-pub(crate) use self::key::nearest;
 pub(crate) use self::value::{duration, networks, size};
 use crate::reload::Stamp;
 use crate::{decide, http, telemetry, verify};
@@ -84,8 +84,8 @@ impl Config {
                 _ => format!("cannot be read: {error}"),
             },
         })?;
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let mut config = Self::parse(&text, file, variables)?;
         config.origin = Some(origin);
         Ok(config)

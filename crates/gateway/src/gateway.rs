@@ -22,9 +22,9 @@ use crate::drift::Drift;
 use crate::http::callback::callback;
 use crate::http::{ShutdownConfig, admin};
 use crate::metrics::{Metrics, Reload};
+use crate::reload::Stamp;
 use crate::tls::{Material, Tls};
 use crate::verify::Verifier;
-use crate::reload::Stamp;
 use crate::{reload, shutdown};
 
 /// Why a gateway does not start.
@@ -244,9 +244,7 @@ impl<S: Send + Sync + 'static> GatewayBuilder<S> {
             callbacks_address: callbacks_address
                 .ok_or_else(unbound)
                 .map_err(listen("callbacks.listen", &config.callbacks.listen))?,
-            admin_address: admin_address
-                .ok_or_else(unbound)
-                .map_err(listen("admin.listen", &config.admin.listen))?,
+            admin_address: admin_address.ok_or_else(unbound).map_err(listen("admin.listen", &config.admin.listen))?,
             callbacks: callbacks.run(),
             admin: admin.run(),
             control: Control { shared, config, tls, stamps },

@@ -35,3 +35,8 @@ pub mod verify;
 
 pub use config::{Config, ConfigError, Secret};
 pub use gateway::{Gateway, GatewayBuilder, StartError};
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -8,14 +8,16 @@ use chathook_protocol::{Command, Effect, Phase};
 use chathook_router::FallbackReason;
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
 };
 use strum::{EnumCount, IntoEnumIterator};
 
 use crate::verify::Refusal;
 
 /// Seconds, around the two that Chat waits.
-const ANSWER_BUCKETS: &[f64] = &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0];
+const ANSWER_BUCKETS: &[f64] =
+    &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0];
 /// Seconds that were left of a deadline.
 const LEFT_BUCKETS: &[f64] = &[0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.4, 1.5, 1.75, 2.0];
 

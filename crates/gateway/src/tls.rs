@@ -70,9 +70,8 @@ impl Material {
 
 impl Clients {
     fn read(file: &Path) -> Result<Self, Invalid> {
-        let invalid = |error: &dyn fmt::Display| {
-            Invalid::new("callbacks.tls.client_ca", format!("{}: {error}", file.display()))
-        };
+        let invalid =
+            |error: &dyn fmt::Display| Invalid::new("callbacks.tls.client_ca", format!("{}: {error}", file.display()));
         let mut roots = RootCertStore::empty();
         for certificate in certificates("callbacks.tls.client_ca", file)? {
             roots.add(certificate).map_err(|error| invalid(&error))?;

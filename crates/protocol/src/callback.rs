@@ -13,7 +13,9 @@ use crate::types::UserId;
 use crate::{AnyCallback, Command, DecodeError, Raw};
 
 /// When Chat sends a callback, and so what its answer is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::IntoStaticStr, strum::EnumIter, strum::EnumCount)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::IntoStaticStr, strum::EnumIter, strum::EnumCount,
+)]
 #[strum(serialize_all = "lowercase")]
 pub enum Phase {
     /// Before the event: Chat waits for a decision.

@@ -250,15 +250,15 @@ callbacks! {
 pub struct Decoded {
     /// The payload, or why there is none.
     pub callback: Result<AnyCallback, DecodeError>,
-    /// JSON pointers of the fields that no type reads: what the documentation grew, or never had. At most 100 are listed.
+    /// JSON pointers of the fields that no type reads: what the documentation grew, or never had. At most 100 are
+    /// listed.
     pub unread: Vec<String>,
     /// `CallbackCommand` of the body. Several commands have none.
     pub command: Option<CommandName>,
 }
 
 impl Decoded {
-    fn of(value: Result<(AnyCallback, Vec<String>), DecodeError>, command: Option<Box<str>>) -> Self {
-        let command = command.map(|name| CommandName::from(&*name));
+    fn of(value: Result<(AnyCallback, Vec<String>), DecodeError>, command: Option<CommandName>) -> Self {
         match value {
             Ok((callback, unread)) => Self { callback: Ok(callback), unread, command },
             Err(error) => Self { callback: Err(error), unread: Vec::new(), command },
@@ -282,12 +282,14 @@ impl AnyCallback {
 /// The `CallbackCommand` of a body whose payload cannot be read, or is not known.
 #[must_use]
 pub fn command_of(body: &[u8]) -> Option<CommandName> {
-    let name = walk::command_of(std::str::from_utf8(body).ok()?)?;
-    Some(CommandName::from(&*name))
+    walk::command_of(std::str::from_utf8(body).ok()?)
 }
 
-/// Reads `body` as a `C`: the value with what it did not read, and the body's own `CallbackCommand`.
-pub(crate) fn decode<C: Callback>(body: &[u8]) -> (Result<(C, Vec<String>), DecodeError>, Option<Box<str>>) {
+/// The value with what it did not read, and the body's own `CallbackCommand`.
+type Outcome<C> = (Result<(C, Vec<String>), DecodeError>, Option<CommandName>);
+
+/// Reads `body` as a `C`.
+pub(crate) fn decode<C: Callback>(body: &[u8]) -> Outcome<C> {
     let failed = |path, source| DecodeError { command: C::COMMAND.into(), path, source };
     let json = match std::str::from_utf8(body) {
         Ok(json) => json,

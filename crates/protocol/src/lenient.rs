@@ -3,6 +3,7 @@
 //! Each reads the documented form and every form that was seen instead of it, and writes the documented
 //! form. With `#[serde(default, ...)]` they serve `Option` fields too; there `null` and `""` are absent.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -16,9 +17,7 @@ pub trait Number: Sized {
     /// The value for a number with a fraction. By default only whole ones are taken: `12.0` is twelve.
     fn from_f64(value: f64) -> Option<Self> {
         #[expect(clippy::cast_possible_truncation, reason = "checked: below 2^63 and without fraction")]
-        (value.fract() == 0.0 && value.abs() < 9e18)
-            .then_some(value as i128)
-            .and_then(Self::from_i128)
+        (value.fract() == 0.0 && value.abs() < 9e18).then_some(value as i128).and_then(Self::from_i128)
     }
 
     /// The value for `null` and for the empty string.
@@ -305,14 +304,14 @@ pub mod list {
 
 /// A text that may arrive as a number or a Boolean; `null` is the empty text.
 pub mod text {
-    use super::{Deserializer, TextVisitor};
+    use super::{Deserializer, borrowed_text};
 
     /// Reads any of the forms.
     ///
     /// # Errors
     /// When it is an array or an object.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<str>, D::Error> {
-        deserializer.deserialize_any(TextVisitor)
+        borrowed_text(deserializer).map(Box::from)
     }
 
     /// Writes the text.
@@ -325,41 +324,46 @@ pub mod text {
     }
 }
 
+/// Reads a text in any of its forms, borrowed where it can be.
+pub(crate) fn borrowed_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    deserializer.deserialize_any(TextVisitor)
+}
+
 struct TextVisitor;
 
-impl Visitor<'_> for TextVisitor {
-    type Value = Box<str>;
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Cow<'de, str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string")
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Box<str>, E> {
-        Ok(text.into())
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(text))
     }
 
-    fn visit_string<E: de::Error>(self, text: String) -> Result<Box<str>, E> {
-        Ok(text.into())
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(text.to_owned()))
     }
 
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Box<str>, E> {
-        Ok(value.to_string().into())
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(value.to_string()))
     }
 
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Box<str>, E> {
-        Ok(value.to_string().into())
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(value.to_string()))
     }
 
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Box<str>, E> {
-        Ok(value.to_string().into())
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(value.to_string()))
     }
 
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Box<str>, E> {
-        Ok(value.to_string().into())
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(if value { "true" } else { "false" }))
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<Box<str>, E> {
-        Ok("".into())
+    fn visit_unit<E: de::Error>(self) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(""))
     }
 }
 

@@ -130,15 +130,15 @@ impl<'de> Deserialize<'de> for MsgElement {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         /// The type may stand behind the content, and decides how it is read.
         #[derive(serde::Deserialize)]
-        struct Wire {
-            #[serde(default, rename = "MsgType", with = "lenient::text")]
-            kind: Box<str>,
+        struct Wire<'a> {
+            #[serde(borrow, default, rename = "MsgType", deserialize_with = "lenient::borrowed_text")]
+            kind: Cow<'a, str>,
             #[serde(default, rename = "MsgContent")]
             content: Option<Box<RawValue>>,
         }
         let Wire { kind, content } = Wire::deserialize(deserializer)?;
         let raw = content.unwrap_or_else(|| RawValue::NULL.to_owned());
-        let (content, unread) = MsgContent::read(kind, &raw);
+        let (content, unread) = MsgContent::read(&kind, &raw);
         Ok(Self { content, raw: Some(raw), unread })
     }
 }
@@ -157,19 +157,20 @@ macro_rules! elements {
             }
 
             /// Reads the content of an element of type `kind`; gives what it did not read.
-            fn read(kind: Box<str>, raw: &RawValue) -> (Self, Vec<String>) {
-                if &*kind == "TIMRelayElem" && nesting(raw.get()) > MAX_NESTING {
-                    return (Self::Unknown(Unknown { kind, content: raw.to_owned() }), vec![String::new()]);
+            fn read(kind: &str, raw: &RawValue) -> (Self, Vec<String>) {
+                let unknown = || Self::Unknown(Unknown { kind: kind.into(), content: raw.to_owned() });
+                if kind == "TIMRelayElem" && nesting(raw.get()) > MAX_NESTING {
+                    return (unknown(), vec![String::new()]);
                 }
-                match &*kind {
+                match kind {
                     $($kind => {
                         let walked = walk::read::<$variant>(raw.get());
                         match walked.value {
                             Ok(content) => (Self::$variant(content), walked.unread),
-                            Err(_) => (Self::Unknown(Unknown { kind, content: raw.to_owned() }), vec![String::new()]),
+                            Err(_) => (unknown(), vec![String::new()]),
                         }
                     })+
-                    _ => (Self::Unknown(Unknown { kind, content: raw.to_owned() }), Vec::new()),
+                    _ => (unknown(), Vec::new()),
                 }
             }
         }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use percent_encoding::percent_decode_str;
+
 use crate::command::CommandName;
 use crate::types::Platform;
 
@@ -62,13 +64,14 @@ impl Query {
     #[must_use]
     pub fn parse(query: &str) -> Self {
         let mut read = Self::default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            read.take(&name, value);
+        for parameter in query.split('&') {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            read.take(&decoded(name), &decoded(value));
         }
         read
     }
 
-    fn take(&mut self, name: &str, value: Cow<'_, str>) {
+    fn take(&mut self, name: &str, value: &str) {
         fn first<T>(slot: &mut Option<T>, value: impl FnOnce() -> Option<T>) {
             if slot.is_none() {
                 *slot = value();
@@ -78,19 +81,28 @@ impl Query {
         if is("SdkAppid") {
             first(&mut self.sdk_app_id, || value.parse().ok());
         } else if is("CallbackCommand") {
-            first(&mut self.command, || Some(CommandName::from(&*value)));
+            first(&mut self.command, || Some(CommandName::from(value)));
         } else if is("ClientIP") {
             first(&mut self.client_ip, || value.parse().ok());
         } else if is("OptPlatform") {
-            first(&mut self.platform, || Some(Platform::from(&*value)));
+            first(&mut self.platform, || Some(Platform::from(value)));
         } else if is("Sign") {
-            first(&mut self.sign, || Sign::parse(&value));
+            first(&mut self.sign, || Sign::parse(value));
         } else if is("RequestTime") {
-            first(&mut self.request_time, || plain_decimal(&value));
+            first(&mut self.request_time, || plain_decimal(value));
         } else if is("RequestID") {
             first(&mut self.request_id, || (!value.is_empty()).then(|| value.into()));
         }
     }
+}
+
+/// A name or a value without its percent-encoding, which hardly any has.
+fn decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return Cow::Borrowed(text);
+    }
+    let text = text.replace('+', " ");
+    Cow::Owned(percent_decode_str(&text).decode_utf8_lossy().into_owned())
 }
 
 /// A decimal that has only one spelling: the signature is made from its text.

@@ -113,7 +113,9 @@ pub enum PolicyError {
 }
 
 /// What an answer does, for metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::IntoStaticStr, strum::EnumIter, strum::EnumCount)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::IntoStaticStr, strum::EnumIter, strum::EnumCount,
+)]
 #[strum(serialize_all = "lowercase")]
 pub enum Effect {
     /// Nothing: the event was over already.

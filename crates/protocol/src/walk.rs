@@ -12,6 +12,8 @@ use serde::de::value::{BorrowedStrDeserializer, StrDeserializer};
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
+use crate::command::CommandName;
+
 /// How many unread fields are listed. A body may have hundreds of thousands; people look at the first few.
 pub(crate) const MAX_UNREAD: usize = 100;
 
@@ -20,7 +22,7 @@ pub(crate) const MAX_UNREAD: usize = 100;
 pub(crate) struct Seen {
     unread: RefCell<Vec<String>>,
     failed_at: OnceCell<String>,
-    command: OnceCell<Option<Box<str>>>,
+    command: OnceCell<Option<CommandName>>,
 }
 
 /// The outcome of [`read`]: the value or the error, and what was seen until then.
@@ -29,7 +31,7 @@ pub(crate) struct Walked<T> {
     /// JSON pointers of the fields that no type reads; the first [`MAX_UNREAD`] of them.
     pub(crate) unread: Vec<String>,
     /// `CallbackCommand` at the top of the body.
-    pub(crate) command: Option<Box<str>>,
+    pub(crate) command: Option<CommandName>,
 }
 
 /// Reads `json` into a `T`.
@@ -109,11 +111,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Walk<'_, D> {
     }
 
     /// Only `RawValue` asks for this, and what it reads is read.
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
         self.inner.deserialize_newtype_struct(name, visitor)
     }
 
@@ -282,17 +280,17 @@ impl<'de> Deserialize<'de> for Text<'de> {
 }
 
 /// The body's command; anything but a string is as good as none.
-struct Command(Option<Box<str>>);
+struct Command(Option<CommandName>);
 
 impl<'de> Deserialize<'de> for Command {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&serde_json::value::RawValue>::deserialize(deserializer)?;
-        Ok(Self(serde_json::from_str(raw.get()).ok()))
+        Ok(Self(serde_json::from_str::<Text<'_>>(raw.get()).ok().map(|Text(name)| CommandName::from(&*name))))
     }
 }
 
 /// The `CallbackCommand` of a body whose payload nobody can read, or knows.
-pub(crate) fn command_of(json: &str) -> Option<Box<str>> {
+pub(crate) fn command_of(json: &str) -> Option<CommandName> {
     read::<Anything>(json).command
 }
 

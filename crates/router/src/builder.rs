@@ -2,7 +2,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chathook_protocol::{Ack, AnyCallback, Answer, Callback, Command, Decision, DecodeError, FromEvent, Reply};
+use chathook_protocol::{Ack, Answer, AnyCallback, Callback, Command, Decision, DecodeError, FromEvent, Reply};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use strum::EnumCount;

@@ -36,9 +36,7 @@ pub(super) async fn run(args: &Args) -> Result<(), Failed> {
         (Err(failed), None) => return Err(failed),
     };
     let body = match &args.body {
-        Some(file) => {
-            std::fs::read(file).map_err(|error| Failed::Usage(format!("{}: {error}", file.display())))?
-        }
+        Some(file) => std::fs::read(file).map_err(|error| Failed::Usage(format!("{}: {error}", file.display())))?,
         None => command.and_then(sample::body).ok_or_else(|| Failed::Outcome("there is no sample".to_owned()))?,
     };
     let url = url(args, command)?;
@@ -71,9 +69,9 @@ pub(super) async fn run(args: &Args) -> Result<(), Failed> {
 fn url(args: &Args, command: Option<Command>) -> Result<reqwest::Url, Failed> {
     let mut url: reqwest::Url =
         args.url.parse().map_err(|error| Failed::Usage(format!("--url {}: {error}", args.url)))?;
-    let query = command.and_then(sample::query).unwrap_or_else(|| {
-        format!("SdkAppid=&CallbackCommand={}&contenttype=json", args.command)
-    });
+    let query = command
+        .and_then(sample::query)
+        .unwrap_or_else(|| format!("SdkAppid=&CallbackCommand={}&contenttype=json", args.command));
     let mut signed = String::new();
     for parameter in query.split('&') {
         let name = parameter.split('=').next().unwrap_or_default();

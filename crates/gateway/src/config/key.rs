@@ -45,9 +45,7 @@ impl<'a> Node<'a> {
     /// The place of `key`, made where there is none yet.
     fn child(self, key: &str) -> Option<Slot<'a>> {
         match self {
-            Self::Table(table) => {
-                Some(Slot(table.entry(key).or_insert_with(|| Value::Table(Table::new()))))
-            }
+            Self::Table(table) => Some(Slot(table.entry(key).or_insert_with(|| Value::Table(Table::new())))),
             Self::List(list) => {
                 let index: usize = key.parse().ok()?;
                 if index == list.len() {

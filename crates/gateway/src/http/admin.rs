@@ -1,9 +1,9 @@
 //! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/api/...`.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{Data, Json, ServiceConfig, get, scope};
-use actix_web::HttpResponse;
 use chathook_protocol::Command;
 use serde::Serialize;
 use strum::IntoEnumIterator;

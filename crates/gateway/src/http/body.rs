@@ -1,5 +1,9 @@
 //! Bodies: read up to a limit and by a deadline.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
 use actix_web::HttpRequest;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::Payload;
@@ -30,7 +34,7 @@ pub(super) async fn read(
     deadline: Instant,
 ) -> Result<Bytes, NoBody> {
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let read = timeout_at(deadline, async {
+    let mut read = pin!(async {
         if declared.is_some_and(|length| length > max) {
             discard(payload, max).await;
             return Err(NoBody::TooLarge);
@@ -55,7 +59,26 @@ pub(super) async fn read(
             false => Ok(body.freeze()),
         }
     });
-    read.await.unwrap_or(Err(NoBody::TooSlow))
+    match soon(read.as_mut()).await {
+        Some(body) => body,
+        None => timeout_at(deadline, read).await.unwrap_or(Err(NoBody::TooSlow)),
+    }
+}
+
+/// The outcome of `future` if it is there at its first or second poll. A body mostly comes with its head, and is there
+/// when the connection is polled again: cheaper than setting a timer and taking it away.
+async fn soon<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    let mut is_first = true;
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if is_first => {
+            is_first = false;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 async fn discard(payload: &mut Payload, max: usize) {

@@ -11,8 +11,8 @@ use chathook_protocol::{Answer, Command, CommandName, Event, Phase, Query, UserI
 use chathook_router::{Decided, FallbackReason};
 use tokio::time::Instant;
 
-use super::body::{self, NoBody};
 use super::answer;
+use super::body::{self, NoBody};
 use crate::gateway::{Live, Shared};
 use crate::metrics::{CommandMetrics, Outcome};
 use crate::verify::{Refusal, Verified};

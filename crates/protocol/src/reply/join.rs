@@ -2,8 +2,7 @@ use std::marker::PhantomData;
 
 use super::code::refusal_by_policy;
 use super::{
-    Answer, Codes, Decision, Effect, GroupCode, NoCode, Policy, PolicyError, Reply, Wire, allowance,
-    refusal, sealed,
+    Answer, Codes, Decision, Effect, GroupCode, NoCode, Policy, PolicyError, Reply, Wire, allowance, refusal, sealed,
 };
 use crate::callback::Phase;
 use crate::types::UserId;

@@ -1,4 +1,5 @@
 //! The promises of the protocol crate.
+#![expect(clippy::unwrap_used, reason = "what helps a test fails as the test would")]
 
 mod corpus;
 mod hostile;
