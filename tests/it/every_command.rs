@@ -84,7 +84,22 @@ async fn a_new_field_refuses_nothing_and_is_counted_by_its_path() {
     assert_eq!(gateway.post("Sns.CallbackBlackListAdd", body).await.body, OK);
     assert_eq!(gateway.metric(r#"chathook_drift_fields_total{command="Sns.CallbackBlackListAdd"}"#).await, 2.0);
     let drift = gateway.get("/api/drift").await.body;
-    assert!(drift.contains(r#""path":"/New""#) && drift.contains(r#""path":"/PairList/*/Why""#), "{drift}");
+    for path in ["/New", "/PairList/*/Why"] {
+        let finding =
+            format!(r#"{{"command":"Sns.CallbackBlackListAdd","kind":"unread_field","path":"{path}","count":1,"#);
+        assert!(drift.contains(&finding), "{drift}");
+    }
+}
+
+#[tokio::test]
+async fn names_as_long_as_a_body_do_not_fill_the_memory() {
+    let gateway = TestGateway::start(&config("")).await;
+    for i in 0..20 {
+        let body = format!(r#"{{"PairList":[],"{i}{}":1}}"#, "x".repeat(1_000_000));
+        assert_eq!(gateway.post("Sns.CallbackBlackListAdd", body).await.body, OK);
+    }
+    let drift = gateway.get("/api/drift").await.body;
+    assert!(drift.len() < 20 * 500, "{} bytes", drift.len());
 }
 
 #[tokio::test]

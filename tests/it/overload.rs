@@ -1,6 +1,7 @@
 //! More work than the gateway takes: before-callbacks get their fallback at once, after-callbacks are turned away.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chathook_protocol::{group, state};
 use chathook_router::Ctx;
@@ -52,8 +53,13 @@ async fn a_full_after_lane_turns_away_and_before_callbacks_do_not_suffer() {
     );
     assert_eq!(gateway.metric(r#"chathook_callbacks_total{command="State.StateChange",outcome="shed"}"#).await, 1.0);
     assert_eq!(gateway.post(BEFORE, MESSAGE).await.body, OK);
+    let unknown = gateway.post("Nobody.Knows", "{}").await;
+    assert_eq!((unknown.status, unknown.body.as_str()), (200, OK), "it may be a before-callback");
     gate.add_permits(1);
-    while gateway.post("State.StateChange", change).await.status != 200 {
-        tokio::task::yield_now().await;
-    }
+    let freed = async {
+        while gateway.post("State.StateChange", change).await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), freed).await.expect("the lane is free again");
 }

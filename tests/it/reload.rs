@@ -41,3 +41,17 @@ async fn a_wrong_file_is_refused_as_a_whole_and_said_so() {
     gateway.logged("configuration reloaded").await;
     assert!(!gateway.get("/readyz").await.body.contains("refused"));
 }
+
+#[tokio::test]
+async fn a_file_that_a_refused_configuration_names_is_waited_for() {
+    let gateway = TestGateway::start(&config("")).await;
+    let (file, token) = (gateway.dir().join("chathook.toml"), gateway.dir().join("token"));
+    let toml = config("").replace("tokens = [\"", &format!("tokens = [{{ file = {token:?} }}, \""));
+    std::fs::write(&file, toml).unwrap();
+    gateway.logged("changed configuration refused").await;
+    std::fs::write(&token, "new").unwrap();
+    gateway.logged("configuration reloaded").await;
+    let time = now();
+    let new = format!("{}&Sign={}&RequestTime={time}", unsigned(BEFORE), signature::sign("new", time));
+    assert_eq!(gateway.post_query(&new, "not JSON").await.status, 200);
+}

@@ -48,16 +48,54 @@ async fn a_request_at_work_is_waited_for_after_the_delay() {
     let whole = request(&format!("/?{}", signed(BEFORE)), MESSAGE.as_bytes());
     let (head, tail) = whole.split_at(whole.len() - 5);
     slow.write(head).await.unwrap();
-    // The request is at work once another one, sent later on the same thread or not, was counted.
-    let in_flight = r#"chathook_requests_in_flight"#;
-    while gateway.metric(in_flight).await < 1.0 {
-        tokio::task::yield_now().await;
-    }
+    let at_work = async {
+        while gateway.metric("chathook_requests_in_flight").await < 1.0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), at_work).await.expect("the request is at work");
     gateway.signal("TERM");
     gateway.logged("shutting down").await;
     slow.write(tail).await.unwrap();
     assert_eq!(slow.response().await.unwrap().body, OK);
     assert_eq!(gateway.ended().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_decision_is_waited_for_while_a_handler_finishes_and_nobody_new_is_left_hanging() {
+    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (seen, open) = (begun.clone(), Arc::clone(&gate));
+    let config = chathook_gateway::Config::parse(&config(""), std::path::Path::new("test.toml"), []).unwrap();
+    let gateway = chathook_gateway::Gateway::builder(config)
+        .before(move |_cx: chathook_router::Ctx, _msg: chathook_protocol::group::BeforeSendMsg| {
+            let (seen, open) = (seen.clone(), Arc::clone(&open));
+            async move {
+                seen.send(())?;
+                open.acquire().await?.forget();
+                Ok(chathook_protocol::group::SendDecision::allow())
+            }
+        })
+        .build()
+        .unwrap();
+    let address = gateway.callbacks_address();
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let running = tokio::spawn(gateway.run_until(Some(stopped)));
+    let mut connection = chathook_tests::Connection::open(address).await.unwrap();
+    connection.write(&request(&format!("/?{}", signed(BEFORE)), MESSAGE.as_bytes())).await.unwrap();
+    begins.recv().await.unwrap();
+    drop(stop);
+    // Soon nobody listens any more: who comes now is told at once, and not left without an answer.
+    let refused = async {
+        while chathook_tests::Connection::open(address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), refused).await.expect("new connections are refused");
+    gate.add_permits(1);
+    let answer = connection.response().await.unwrap();
+    assert_eq!((answer.body.as_str(), answer.header("connection")), (OK, Some("close")));
+    running.await.unwrap().unwrap();
 }
 
 #[tokio::test]

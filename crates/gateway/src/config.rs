@@ -142,6 +142,8 @@ impl Config {
 
     fn check(&self) -> Result<(), Invalid> {
         self.callbacks.check()?;
+        self.admin.check()?;
+        self.log.check()?;
         verify::check(&self.app)?;
         self.decide.check()
     }

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
-use actix_web::web::{Data, to};
+use actix_web::dev::{Server, ServerHandle, ServiceRequest, ServiceResponse, fn_service};
+use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use chathook_protocol::{Ack, Callback, Decision, FromEvent};
 use chathook_router::{BoxError, BuildError, Ctx, Fallbacks, Router, RouterBuilder};
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, ConfigError, Invalid};
@@ -75,13 +76,11 @@ pub(crate) struct Control {
 
 impl Gateway {
     /// A gateway without shared state. Its handlers follow.
-    #[must_use]
     pub fn builder(config: Config) -> GatewayBuilder<()> {
         Self::with_state(config, ())
     }
 
     /// A gateway whose handlers share `state`: their `Ctx<S>` derefs to it.
-    #[must_use]
     pub fn with_state<S: Send + Sync + 'static>(config: Config, state: S) -> GatewayBuilder<S> {
         GatewayBuilder { config, state, router: Router::builder() }
     }
@@ -114,8 +113,8 @@ impl Gateway {
     pub async fn run_until(self, stop: impl shutdown::Stop) -> io::Result<()> {
         let Self { callbacks, admin, control, .. } = self;
         tracing::info!(
-            callbacks = %self.callbacks_address, admin = %self.admin_address, version = env!("CARGO_PKG_VERSION"),
-            "taking callbacks"
+            callbacks = %self.callbacks_address, admin = %self.admin_address, handlers = control.shared.handlers(),
+            version = env!("CARGO_PKG_VERSION"), "taking callbacks"
         );
         let handles = (callbacks.handle(), admin.handle());
         let servers = async { futures_util::future::try_join(callbacks, admin).await.map(drop) };
@@ -143,10 +142,10 @@ async fn drain(
         if urgency == shutdown::Urgency::Orderly {
             tokio::time::sleep(config.delay).await;
         }
-        callbacks.pause().await;
-        let left = tokio::time::timeout(config.grace, shared.idle()).await;
-        if left.is_err() {
-            tracing::warn!(grace = ?config.grace, "stopping with work unfinished");
+        // No new connections, idle ones are closed, and what is at work is answered: all within the grace period.
+        callbacks.stop(true).await;
+        if tokio::time::timeout(config.grace, shared.handlers_done()).await.is_err() {
+            tracing::warn!(grace = ?config.grace, "stopping with handlers unfinished");
         }
     };
     tokio::select! {
@@ -212,8 +211,17 @@ impl<S: Send + Sync + 'static> GatewayBuilder<S> {
         let material = config.callbacks.tls.as_ref().map(Material::read).transpose();
         let tls = material.map_err(|invalid| config.error(invalid))?.map(|material| Arc::new(Tls::new(material)));
 
-        let data = Data::from(Arc::clone(&shared));
-        let server = HttpServer::new(move || App::new().app_data(data.clone()).default_service(to(callback::<S>)))
+        // One service for all there is: nothing to route, and nothing to extract.
+        let public = Arc::clone(&shared);
+        let answer = move |request: ServiceRequest| {
+            let shared = Arc::clone(&public);
+            async move {
+                let (request, payload) = request.into_parts();
+                let response = callback(&shared, &request, payload).await;
+                Ok::<_, actix_web::Error>(ServiceResponse::new(request, response))
+            }
+        };
+        let server = HttpServer::new(move || App::new().default_service(fn_service(answer.clone())))
             .workers(match config.callbacks.workers {
                 0 => std::thread::available_parallelism().map_or(1, usize::from),
                 workers => workers,
@@ -221,6 +229,7 @@ impl<S: Send + Sync + 'static> GatewayBuilder<S> {
             .keep_alive(Duration::from_secs(75))
             .client_request_timeout(Duration::from_secs(5))
             .client_disconnect_timeout(Duration::from_secs(1))
+            .shutdown_timeout(config.shutdown.grace.as_secs().max(1))
             .disable_signals();
         let address = config.callbacks.listen.as_str();
         let bound = match &tls {
@@ -309,19 +318,16 @@ pub(crate) struct Shared<S> {
     refused_config: ArcSwapOption<String>,
     readiness: AtomicU8,
     requests: AtomicI64,
-    request_done: Notify,
     handlers: TaskTracker,
     runtime: Handle,
 }
 
 /// Counts a request as at work until it is dropped.
-pub(crate) struct AtWork<'a>(&'a AtomicI64, &'a Notify);
+pub(crate) struct AtWork<'a>(&'a AtomicI64);
 
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
-        if self.0.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.1.notify_waiters();
-        }
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -338,7 +344,6 @@ impl<S> Shared<S> {
             refused_config: ArcSwapOption::empty(),
             readiness: AtomicU8::new(Readiness::Starting as u8),
             requests: AtomicI64::new(0),
-            request_done: Notify::new(),
             handlers: TaskTracker::new(),
             runtime: Handle::current(),
         })
@@ -363,7 +368,7 @@ impl<S> Shared<S> {
 
     /// How many requests are at work.
     pub(crate) fn in_flight(&self) -> i64 {
-        self.requests.load(Ordering::Acquire)
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// Why the changed configuration is not in use, if it is not.
@@ -373,8 +378,8 @@ impl<S> Shared<S> {
 
     /// Counts a request as at work.
     pub(crate) fn at_work(&self) -> AtWork<'_> {
-        self.requests.fetch_add(1, Ordering::AcqRel);
-        AtWork(&self.requests, &self.request_done)
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        AtWork(&self.requests)
     }
 
     /// Runs an after-handler beside the threads that answer; a shutdown waits for it.
@@ -388,8 +393,10 @@ pub(crate) trait Steer: Send + Sync {
     fn become_ready(&self, readiness: Readiness);
     /// Uses a changed configuration, or keeps in mind why not.
     fn reload(&self, changed: Result<Live, String>);
-    /// Nothing is at work any more: no request, no handler.
-    fn idle(&self) -> futures_util::future::BoxFuture<'_, ()>;
+    /// How many commands have a handler.
+    fn handlers(&self) -> usize;
+    /// No after-handler is at work any more.
+    fn handlers_done(&self) -> BoxFuture<'_, ()>;
 }
 
 impl<S: Send + Sync + 'static> Steer for Shared<S> {
@@ -413,17 +420,12 @@ impl<S: Send + Sync + 'static> Steer for Shared<S> {
         }
     }
 
-    fn idle(&self) -> futures_util::future::BoxFuture<'_, ()> {
-        Box::pin(async {
-            loop {
-                let done = self.request_done.notified();
-                if self.in_flight() == 0 {
-                    break;
-                }
-                done.await;
-            }
-            self.handlers.close();
-            self.handlers.wait().await;
-        })
+    fn handlers(&self) -> usize {
+        self.router.handled().count()
+    }
+
+    fn handlers_done(&self) -> BoxFuture<'_, ()> {
+        self.handlers.close();
+        Box::pin(self.handlers.wait())
     }
 }

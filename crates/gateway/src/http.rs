@@ -72,7 +72,22 @@ impl Config {
                 return Err(Invalid::new(key, "must be more than zero"));
             }
         }
-        Ok(())
+        if self.workers > 1024 {
+            return Err(Invalid::new("callbacks.workers", "must be at most 1024"));
+        }
+        check_address("callbacks.listen", &self.listen)
+    }
+}
+
+/// Checks that `address` is a host and a port; whether the host exists turns out when it is listened on.
+fn check_address(key: &str, address: &str) -> Result<(), Invalid> {
+    let is_address = address.parse::<std::net::SocketAddr>().is_ok()
+        || address.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && !host.contains([':', '/', ' ']) && port.parse::<u16>().is_ok()
+        });
+    match is_address {
+        true => Ok(()),
+        false => Err(Invalid::new(key, format!("{address:?} is not an address with a port, such as \"0.0.0.0:8080\""))),
     }
 }
 
@@ -88,6 +103,12 @@ pub struct AdminConfig {
 impl Default for AdminConfig {
     fn default() -> Self {
         Self { listen: "127.0.0.1:9090".to_owned() }
+    }
+}
+
+impl AdminConfig {
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        check_address("admin.listen", &self.listen)
     }
 }
 

@@ -3,55 +3,50 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::config::{Config, ConfigError};
 use crate::gateway::{Control, Live};
-use crate::tls::{Material, Tls};
+use crate::tls::Material;
 
 /// How often files are looked at. Kubernetes swaps them by symbolic links, which notifications of the system miss.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Looks for changed files for ever.
 pub(crate) async fn watch(control: &Control) {
-    let mut config = control.config.clone();
+    let mut in_use = control.config.clone();
     let mut seen = control.stamps.clone();
     loop {
         tokio::time::sleep(EVERY).await;
-        let now = stamps(&config);
-        if now == seen {
+        if stamps(seen.iter().map(Stamp::file)) == seen {
             continue;
         }
-        match renewed(&config, control.tls.as_ref()) {
-            Ok((renewed, live, material)) => {
-                if let (Some(tls), Some(material)) = (&control.tls, material) {
-                    tls.swap(material);
-                }
-                control.shared.reload(Ok(live));
-                for key in fixed(&config, &renewed) {
+        let read = in_use.again();
+        // Before the files are read that it names, so that a later change of theirs is seen.
+        seen = match &read {
+            Ok(config) => stamps_when_read(config),
+            Err(_) => stamps(seen.iter().map(Stamp::file)),
+        };
+        match read.and_then(|config| use_from_now_on(control, config)) {
+            Ok(config) => {
+                for key in fixed(&in_use, &config) {
                     tracing::warn!(key, "this change takes a restart");
                 }
-                seen = stamps_when_read(&renewed);
-                config = renewed;
+                in_use = config;
             }
-            Err(error) => {
-                control.shared.reload(Err(error.to_string()));
-                seen = now;
-            }
+            Err(error) => control.shared.reload(Err(error.to_string())),
         }
     }
 }
 
-/// Everything that the files say now, checked as a whole.
-fn renewed(config: &Config, tls: Option<&Arc<Tls>>) -> Result<(Config, Live, Option<Material>), ConfigError> {
-    let renewed = config.again()?;
-    let live = Live::build(&renewed).map_err(|invalid| renewed.error(invalid))?;
-    let material = match (tls, &renewed.callbacks.tls) {
-        (Some(_), Some(files)) => Some(Material::read(files).map_err(|invalid| renewed.error(invalid))?),
-        _ => None,
-    };
-    Ok((renewed, live, material))
+/// Takes over everything that the files say now, or nothing.
+fn use_from_now_on(control: &Control, config: Config) -> Result<Config, ConfigError> {
+    let live = Live::build(&config).map_err(|invalid| config.error(invalid))?;
+    if let (Some(tls), Some(files)) = (&control.tls, &config.callbacks.tls) {
+        tls.swap(Material::read(files).map_err(|invalid| config.error(invalid))?);
+    }
+    control.shared.reload(Ok(live));
+    Ok(config)
 }
 
 /// The changed keys that a running gateway cannot follow.
@@ -90,14 +85,14 @@ impl Stamp {
     }
 }
 
-/// The stamps of all files of `config` as they are now.
-fn stamps(config: &Config) -> Vec<Stamp> {
-    config.files().into_iter().map(Stamp::of).collect()
+/// The stamps of files as they are now.
+fn stamps<'a>(files: impl IntoIterator<Item = &'a Path>) -> Vec<Stamp> {
+    files.into_iter().map(Stamp::of).collect()
 }
 
 /// The stamps before anything was read: what changes later is noticed, even before the watch begins.
 pub(crate) fn stamps_when_read(config: &Config) -> Vec<Stamp> {
-    let mut stamps = stamps(config);
+    let mut stamps = stamps(config.files());
     for stamp in &mut stamps {
         if let Some(origin) = config.origin.as_ref().filter(|origin| origin.file == stamp.file) {
             stamp.clone_from(origin);

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
+use crate::config::{Invalid, nearest};
+
 /// `[log]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,19 +34,47 @@ impl Default for Config {
     }
 }
 
+/// What is not worth a line each: requests that are no HTTP, which anybody can send, and the threads of the server.
+const QUIET: &str = "actix_http=off,actix_server=warn";
+
 impl Config {
     /// Starts the log on standard error. A second call changes nothing.
+    ///
+    /// Panics are logged by their place from then on, and their message, which may quote a user, is not.
     ///
     /// # Errors
     /// When the level is not a filter.
     pub fn start(&self) -> Result<(), String> {
-        let filter = EnvFilter::try_new(&self.level).map_err(|error| format!("log.level: {error}"))?;
+        let filter = EnvFilter::try_new(format!("{QUIET},{}", self.level)).map_err(|error| error.to_string())?;
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         // Fails where a program that has the gateway as a library set up its own log already, which is then used.
         let _ = match self.format {
             Format::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
             Format::Json => log.json().flatten_event(true).try_init(),
         };
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(%place, "panicked");
+        }));
         Ok(())
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+        let invalid = |problem: String| Err(Invalid::new("log.level", problem));
+        for directive in self.level.split(',').map(str::trim) {
+            // A filter would take a misspelt level for the name of a module, and log nothing.
+            let is_level = LEVELS.iter().any(|level| level.eq_ignore_ascii_case(directive));
+            if !is_level && !directive.contains(['=', ':', '[']) {
+                return invalid(match nearest(directive, LEVELS) {
+                    Some(level) => format!("{directive:?} is not a level; did you mean `{level}`?"),
+                    None => format!("{directive:?} is not a level; there are {}", LEVELS.join(", ")),
+                });
+            }
+        }
+        match EnvFilter::try_new(&self.level) {
+            Ok(_) => Ok(()),
+            Err(error) => invalid(error.to_string()),
+        }
     }
 }

@@ -97,7 +97,7 @@ fn certificates(key: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, 
 impl Tls {
     pub(crate) fn new(material: Material) -> Self {
         let Material { key, clients } = material;
-        let clients = clients.map(|clients| ArcSwap::from_pointee(clients));
+        let clients = clients.map(ArcSwap::from_pointee);
         Self { current: Arc::new(Current { key: ArcSwap::from_pointee(key), clients }) }
     }
 

@@ -1,7 +1,7 @@
 //! Only Chat gets in: source address, application, `Sign`, age.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use chathook_protocol::Query;
@@ -117,13 +117,13 @@ impl Verifier {
 
     /// Checks the address that a request comes from. `forwarded` is its `X-Forwarded-For`, believed from trusted
     /// proxies only: the client is the last address that is not one of them.
-    pub(crate) fn source(&self, peer: Option<IpAddr>, forwarded: impl Fn() -> String) -> Result<(), Refusal> {
+    pub(crate) fn source(&self, peer: Option<IpAddr>, forwarded: impl Fn() -> Option<String>) -> Result<(), Refusal> {
         let Some(allow_from) = &self.allow_from else { return Ok(()) };
         let listed = |list: &[IpNet], ip: IpAddr| list.iter().any(|net| net.contains(&ip));
         let mut client = peer.map(|ip| ip.to_canonical()).ok_or(Refusal::Source)?;
         if listed(&self.trusted_proxies, client) {
-            for hop in forwarded().rsplit(',') {
-                client = hop.trim().parse::<IpAddr>().map_err(|_| Refusal::Source)?.to_canonical();
+            for hop in forwarded().ok_or(Refusal::Source)?.rsplit(',') {
+                client = address(hop.trim()).ok_or(Refusal::Source)?.to_canonical();
                 if !listed(&self.trusted_proxies, client) {
                     break;
                 }
@@ -151,4 +151,10 @@ impl Verifier {
             Err(SignatureError::Age) => (Err(Refusal::Age), skew),
         }
     }
+}
+
+/// The address of a hop; some proxies add the port.
+fn address(hop: &str) -> Option<IpAddr> {
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|hop| hop.ip());
+    hop.parse().ok().or_else(with_port)
 }

@@ -251,7 +251,7 @@ pub struct Decoded {
     /// The payload, or why there is none.
     pub callback: Result<AnyCallback, DecodeError>,
     /// JSON pointers of the fields that no type reads: what the documentation grew, or never had. At most 100 are
-    /// listed.
+    /// listed, each cut after 256 bytes.
     pub unread: Vec<String>,
     /// `CallbackCommand` of the body. Several commands have none.
     pub command: Option<CommandName>,
@@ -282,7 +282,7 @@ impl AnyCallback {
 /// The `CallbackCommand` of a body whose payload cannot be read, or is not known.
 #[must_use]
 pub fn command_of(body: &[u8]) -> Option<CommandName> {
-    walk::command_of(std::str::from_utf8(body).ok()?)
+    walk::command_of(body)
 }
 
 /// The value with what it did not read, and the body's own `CallbackCommand`.

@@ -70,12 +70,6 @@ impl CommandName {
         }
     }
 
-    /// The name from a closed set, so that it is fit for a metric.
-    #[must_use]
-    pub fn label(&self) -> &'static str {
-        self.known().map_or("unknown", Command::as_str)
-    }
-
     /// The command, if it is known.
     #[must_use]
     pub fn known(&self) -> Option<Command> {

@@ -9,7 +9,7 @@ use crate::CommandName;
 pub struct DecodeError {
     /// The command in whose name the body arrived.
     pub command: CommandName,
-    /// Where it went wrong, as a JSON pointer; empty for the body as a whole.
+    /// Where it went wrong, as a JSON pointer of at most 256 bytes; empty for the body as a whole.
     pub path: String,
     /// What was wrong.
     pub source: DecodeErrorKind,

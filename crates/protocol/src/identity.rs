@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
-use crate::types::{CallId, GroupId, OfficialAccountId, RoomId, SessionId, TopicId, UserId};
+use crate::types::{CallId, GroupId, MsgKey, OfficialAccountId, RoomId, SessionId, TopicId, UserId};
 
 /// What would make two joined parts look like two others, or a header illegal.
 const SEPARATORS: &AsciiSet = &CONTROLS.add(b'/').add(b'%').add(b' ');
@@ -32,6 +32,11 @@ impl Identity {
     /// An identity of `fields`, in their order.
     pub fn of(fields: &[&dyn fmt::Display]) -> Self {
         Self(fields.iter().map(ToString::to_string).collect())
+    }
+
+    /// The identity of a one-to-one message; none without its key.
+    pub(crate) fn of_message(key: Option<&MsgKey>) -> Option<Self> {
+        key.filter(|key| !key.as_str().is_empty()).map(|key| Self::of(&[key]))
     }
 
     /// The identity together with its application and the name of its command: two applications may have groups of

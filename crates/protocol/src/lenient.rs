@@ -1,7 +1,8 @@
 //! Wire quirks: one module a quirk, named after what arrives, used as `#[serde(with = "lenient::number")]`.
 //!
 //! Each reads the documented form and every form that was seen instead of it, and writes the documented
-//! form. With `#[serde(default, ...)]` they serve `Option` fields too; there `null` and `""` are absent.
+//! form. With `#[serde(default, ...)]` they serve `Option` fields too; there `null` and `""` are absent,
+//! but for [`text`], where `""` is a text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -249,7 +250,16 @@ pub mod list {
         D: Deserializer<'de>,
         T: Deserialize<'de>,
     {
-        deserializer.deserialize_any(ListVisitor(PhantomData))
+        at_most(usize::MAX, deserializer)
+    }
+
+    /// Reads any of the forms, and refuses more than `bound` items.
+    pub(super) fn at_most<'de, D, T>(bound: usize, deserializer: D) -> Result<Vec<T>, D::Error>
+    where
+        D: Deserializer<'de>,
+        T: Deserialize<'de>,
+    {
+        deserializer.deserialize_any(ListVisitor { bound, items: PhantomData })
     }
 
     /// Writes an array.
@@ -260,7 +270,10 @@ pub mod list {
         items.serialize(serializer)
     }
 
-    struct ListVisitor<T>(PhantomData<T>);
+    struct ListVisitor<T> {
+        bound: usize,
+        items: PhantomData<T>,
+    }
 
     impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
         type Value = Vec<T>;
@@ -271,10 +284,14 @@ pub mod list {
 
         fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
             let mut list = Vec::new();
-            while let Some(item) = items.next_element()? {
+            while list.len() < self.bound {
+                let Some(item) = items.next_element()? else { return Ok(list) };
                 list.push(item);
             }
-            Ok(list)
+            match items.next_element::<de::IgnoredAny>()? {
+                None => Ok(list),
+                Some(_) => Err(de::Error::custom(format_args!("more than {} items", self.bound))),
+            }
         }
 
         fn visit_map<A: de::MapAccess<'de>>(self, fields: A) -> Result<Vec<T>, A::Error> {
@@ -302,69 +319,163 @@ pub mod list {
     }
 }
 
-/// A text that may arrive as a number or a Boolean; `null` is the empty text.
+/// The elements of a message: a [`list`] of so many as no message has at most, because an element takes many times the
+/// room of its shortest JSON.
+pub mod elements {
+    pub use super::list::serialize;
+    use super::{Deserializer, list};
+    use crate::message::MsgElement;
+
+    /// How many there may be.
+    pub const BOUND: usize = 10_000;
+
+    /// Reads any of the forms.
+    ///
+    /// # Errors
+    /// When an element cannot be read, or there are more than [`BOUND`].
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<MsgElement>, D::Error> {
+        list::at_most(BOUND, deserializer)
+    }
+}
+
+/// A text, wherever it is kept.
+pub trait Text: Sized {
+    /// The value for a text.
+    fn from_text(text: Box<str>) -> Self;
+    /// The value for `null`; the empty string is a text.
+    fn absent() -> Self;
+    /// The text, if there is one.
+    fn as_text(&self) -> Option<&str>;
+}
+
+impl Text for Box<str> {
+    fn from_text(text: Box<str>) -> Self {
+        text
+    }
+    fn absent() -> Self {
+        Self::default()
+    }
+    fn as_text(&self) -> Option<&str> {
+        Some(self)
+    }
+}
+
+impl Text for Option<Box<str>> {
+    fn from_text(text: Box<str>) -> Self {
+        Some(text)
+    }
+    fn absent() -> Self {
+        None
+    }
+    fn as_text(&self) -> Option<&str> {
+        self.as_deref()
+    }
+}
+
+/// A text that may arrive as a number or a Boolean; `null` is the empty text, or none where it is optional.
 pub mod text {
-    use super::{Deserializer, borrowed_text};
+    use super::{Deserializer, PhantomData, Text, TextVisitor};
 
     /// Reads any of the forms.
     ///
     /// # Errors
     /// When it is an array or an object.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<str>, D::Error> {
-        borrowed_text(deserializer).map(Box::from)
+    pub fn deserialize<'de, D: Deserializer<'de>, T: Text>(deserializer: D) -> Result<T, D::Error> {
+        deserializer.deserialize_any(TextVisitor(PhantomData))
     }
 
     /// Writes the text.
     ///
     /// # Errors
     /// When the serializer fails.
-    #[expect(clippy::borrowed_box, reason = "the signature that serde asks for")]
-    pub fn serialize<S: serde::Serializer>(text: &Box<str>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(text)
+    pub fn serialize<S: serde::Serializer, T: Text>(text: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serde::Serialize::serialize(&text.as_text(), serializer)
     }
 }
 
-/// Reads a text in any of its forms, borrowed where it can be.
-pub(crate) fn borrowed_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
-    deserializer.deserialize_any(TextVisitor)
-}
+struct TextVisitor<T>(PhantomData<T>);
 
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Cow<'de, str>;
+impl<T: Text> Visitor<'_> for TextVisitor<T> {
+    type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string")
     }
 
-    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Borrowed(text))
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        Ok(T::from_text(text.into()))
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Owned(text.to_owned()))
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<T, E> {
+        Ok(T::from_text(value.to_string().into()))
     }
 
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Owned(value.to_string()))
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<T, E> {
+        Ok(T::from_text(value.to_string().into()))
     }
 
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Owned(value.to_string()))
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<T, E> {
+        Ok(T::from_text(value.to_string().into()))
     }
 
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Owned(value.to_string()))
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<T, E> {
+        Ok(T::from_text(if value { "true" } else { "false" }.into()))
     }
 
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Borrowed(if value { "true" } else { "false" }))
+    fn visit_unit<E: de::Error>(self) -> Result<T, E> {
+        Ok(T::absent())
     }
+}
 
-    fn visit_unit<E: de::Error>(self) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Borrowed(""))
+/// A [`list`] of [`text`]s.
+pub mod texts {
+    pub use super::list::serialize;
+    use super::{Deserializer, list, text};
+
+    /// Reads any of the forms.
+    ///
+    /// # Errors
+    /// When an item cannot be read.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<str>>, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(transparent)]
+        struct Item(#[serde(with = "text")] Box<str>);
+        list::deserialize(deserializer).map(|items: Vec<Item>| items.into_iter().map(|Item(text)| text).collect())
     }
+}
+
+/// Reads a text in any of its forms, borrowed where it can be.
+pub(crate) fn borrowed_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    struct Borrowed;
+    impl<'de> Visitor<'de> for Borrowed {
+        type Value = Cow<'de, str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+        fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
+            Ok(Cow::Borrowed(text))
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Cow<'de, str>, E> {
+            Ok(Cow::Owned(text.to_owned()))
+        }
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<Cow<'de, str>, E> {
+            Ok(Cow::Owned(value.to_string()))
+        }
+        fn visit_i64<E: de::Error>(self, value: i64) -> Result<Cow<'de, str>, E> {
+            Ok(Cow::Owned(value.to_string()))
+        }
+        fn visit_f64<E: de::Error>(self, value: f64) -> Result<Cow<'de, str>, E> {
+            Ok(Cow::Owned(value.to_string()))
+        }
+        fn visit_bool<E: de::Error>(self, value: bool) -> Result<Cow<'de, str>, E> {
+            Ok(Cow::Borrowed(if value { "true" } else { "false" }))
+        }
+        fn visit_unit<E: de::Error>(self) -> Result<Cow<'de, str>, E> {
+            Ok(Cow::Borrowed(""))
+        }
+    }
+    deserializer.deserialize_any(Borrowed)
 }
 
 /// Reads a word of an open set, whatever scalar it arrives as.
@@ -383,6 +494,9 @@ pub(crate) fn word<'de, D: Deserializer<'de>, T: for<'a> From<&'a str>>(deserial
             Ok(T::from(&value.to_string()))
         }
         fn visit_i64<E: de::Error>(self, value: i64) -> Result<T, E> {
+            Ok(T::from(&value.to_string()))
+        }
+        fn visit_f64<E: de::Error>(self, value: f64) -> Result<T, E> {
             Ok(T::from(&value.to_string()))
         }
         fn visit_bool<E: de::Error>(self, value: bool) -> Result<T, E> {
@@ -411,6 +525,12 @@ mod tests {
         flag: Option<bool>,
         #[serde(default, with = "super::list")]
         list: Vec<UserId>,
+        #[serde(default, with = "super::text")]
+        text: Box<str>,
+        #[serde(default, with = "super::text")]
+        optional_text: Option<Box<str>>,
+        #[serde(default, with = "super::texts")]
+        texts: Vec<Box<str>>,
     }
 
     fn read(json: &str) -> Sample {
@@ -445,5 +565,24 @@ mod tests {
         assert_eq!(read(r#"{"list":["a",144115200000000011]}"#).list, ["a", "144115200000000011"]);
         assert_eq!(read(r#"{"list":"a"}"#).list, ["a"]);
         assert_eq!(read(r#"{"list":null}"#).list, [""; 0]);
+    }
+
+    #[test]
+    fn a_text_may_be_a_number_and_an_empty_one_is_not_absent() {
+        for (json, text) in [("7", "7"), ("-7", "-7"), ("1.5", "1.5"), ("true", "true"), ("\"a\"", "a"), ("\"\"", "")] {
+            assert_eq!(&*read(&format!(r#"{{"text":{json}}}"#)).text, text);
+            assert_eq!(read(&format!(r#"{{"optional_text":{json}}}"#)).optional_text.as_deref(), Some(text));
+        }
+        assert_eq!(&*read(r#"{"text":null}"#).text, "");
+        assert_eq!(read(r#"{"optional_text":null}"#).optional_text, None);
+        assert_eq!(read("{}").optional_text, None);
+        assert!(serde_json::from_str::<Sample>(r#"{"text":["a"]}"#).is_err());
+    }
+
+    #[test]
+    fn a_list_of_texts_may_have_numbers_or_be_one_of_them() {
+        assert_eq!(read(r#"{"texts":["a",7,null]}"#).texts, ["a".into(), "7".into(), "".into()]);
+        assert_eq!(read(r#"{"texts":7}"#).texts, ["7".into()]);
+        assert_eq!(read(r#"{"texts":null}"#).texts, []);
     }
 }

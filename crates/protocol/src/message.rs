@@ -18,10 +18,10 @@ use crate::{lenient, walk};
 #[derive(Debug, Clone)]
 pub struct MsgElement {
     content: MsgContent,
-    /// `MsgContent` as it came; `None` for an element that was made here.
+    /// `MsgContent` as it came; `None` for an element that was made here, and for one that nobody knows.
     raw: Option<Box<RawValue>>,
     /// What of it no type reads, as JSON pointers into `MsgContent`.
-    unread: Vec<String>,
+    unread: Box<[String]>,
 }
 
 /// The content of an element by its type.
@@ -35,19 +35,19 @@ pub enum MsgContent {
     /// `TIMFaceElem`
     Face(Face),
     /// `TIMCustomElem`
-    Custom(Custom),
+    Custom(Box<Custom>),
     /// `TIMSoundElem`
-    Sound(Sound),
+    Sound(Box<Sound>),
     /// `TIMImageElem`
-    Image(Image),
+    Image(Box<Image>),
     /// `TIMFileElem`
-    File(File),
+    File(Box<File>),
     /// `TIMVideoFileElem`
-    Video(Video),
+    Video(Box<Video>),
     /// `TIMRelayElem`
-    Relay(Relay),
+    Relay(Box<Relay>),
     /// `TIMStreamElem`
-    Stream(Stream),
+    Stream(Box<Stream>),
     /// Any other type, and a known one whose content is not of its shape.
     Unknown(Unknown),
 }
@@ -83,7 +83,7 @@ impl MsgElement {
     /// A custom element with `data` and nothing else.
     #[must_use]
     pub fn custom(data: impl Into<Box<str>>) -> Self {
-        MsgContent::Custom(Custom { data: Some(data.into()), ..Custom::default() }).into()
+        Custom { data: Some(data.into()), ..Custom::default() }.into()
     }
 
     /// What of this element no type reads, as JSON pointers into its `MsgContent`. The empty pointer is the
@@ -94,7 +94,7 @@ impl MsgElement {
             _ => &[],
         };
         let inner = relayed.iter().enumerate().flat_map(|(i, message)| {
-            unread_of(&message.body).map(move |path| Cow::Owned(format!("/MsgList/{i}{path}")))
+            unread_of(&message.body).map(move |path| Cow::Owned(walk::cut(format!("/MsgList/{i}{path}"))))
         });
         let inner = inner.take(walk::MAX_UNREAD).collect::<Vec<_>>();
         self.unread.iter().map(|path| Cow::Borrowed(path.as_str())).chain(inner).take(walk::MAX_UNREAD)
@@ -104,13 +104,13 @@ impl MsgElement {
 /// What no type reads in the elements of a `MsgBody`, as JSON pointers from the object that holds it.
 pub(crate) fn unread_of(body: &[MsgElement]) -> impl Iterator<Item = String> {
     body.iter().enumerate().flat_map(|(i, element)| {
-        element.unread().map(move |path| format!("/MsgBody/{i}/MsgContent{path}")).collect::<Vec<_>>()
+        element.unread().map(move |path| walk::cut(format!("/MsgBody/{i}/MsgContent{path}"))).collect::<Vec<_>>()
     })
 }
 
 impl From<MsgContent> for MsgElement {
     fn from(content: MsgContent) -> Self {
-        Self { content, raw: None, unread: Vec::new() }
+        Self { content, raw: None, unread: Box::default() }
     }
 }
 
@@ -118,9 +118,10 @@ impl Serialize for MsgElement {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut element = serializer.serialize_struct("MsgElement", 2)?;
         element.serialize_field("MsgType", self.kind())?;
-        match &self.raw {
-            Some(raw) => element.serialize_field("MsgContent", raw)?,
-            None => element.serialize_field("MsgContent", &self.content)?,
+        match (&self.raw, &self.content) {
+            (Some(raw), _) => element.serialize_field("MsgContent", raw)?,
+            (None, MsgContent::Unknown(Unknown { content: None, .. })) => element.skip_field("MsgContent")?,
+            (None, content) => element.serialize_field("MsgContent", content)?,
         }
         element.end()
     }
@@ -133,15 +134,24 @@ impl<'de> Deserialize<'de> for MsgElement {
         struct Wire<'a> {
             #[serde(borrow, default, rename = "MsgType", deserialize_with = "lenient::borrowed_text")]
             kind: Cow<'a, str>,
-            #[serde(default, rename = "MsgContent")]
+            #[serde(default, rename = "MsgContent", deserialize_with = "as_it_came")]
             content: Option<Box<RawValue>>,
         }
-        let Wire { kind, content } = Wire::deserialize(deserializer)?;
-        let raw = content.unwrap_or_else(|| RawValue::NULL.to_owned());
-        let (content, unread) = MsgContent::read(&kind, &raw);
-        Ok(Self { content, raw: Some(raw), unread })
+        fn as_it_came<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+            Deserialize::deserialize(deserializer).map(Some)
+        }
+        let Wire { kind, content: raw } = Wire::deserialize(deserializer)?;
+        let unread = match MsgContent::read(&kind, raw.as_deref().unwrap_or(RawValue::NULL)) {
+            Some(Ok((content, unread))) => return Ok(Self { content, raw, unread: unread.into() }),
+            Some(Err(OtherShape)) => [String::new()].into(),
+            None => Box::default(),
+        };
+        Ok(Self { content: MsgContent::Unknown(Unknown { kind: kind.into(), content: raw }), raw: None, unread })
     }
 }
+
+/// The content of a known type is not of its documented shape.
+struct OtherShape;
 
 /// Makes what follows from the list of element types.
 macro_rules! elements {
@@ -156,21 +166,19 @@ macro_rules! elements {
                 }
             }
 
-            /// Reads the content of an element of type `kind`; gives what it did not read.
-            fn read(kind: &str, raw: &RawValue) -> (Self, Vec<String>) {
-                let unknown = || Self::Unknown(Unknown { kind: kind.into(), content: raw.to_owned() });
+            /// Reads the content of an element of type `kind`, and lists what it did not read; `None` for a type that
+            /// is not in the list.
+            fn read(kind: &str, raw: &RawValue) -> Option<Result<(Self, Vec<String>), OtherShape>> {
                 if kind == "TIMRelayElem" && nesting(raw.get()) > MAX_NESTING {
-                    return (unknown(), vec![String::new()]);
+                    return Some(Err(OtherShape));
                 }
                 match kind {
                     $($kind => {
                         let walked = walk::read::<$variant>(raw.get());
-                        match walked.value {
-                            Ok(content) => (Self::$variant(content), walked.unread),
-                            Err(_) => (unknown(), vec![String::new()]),
-                        }
+                        let content = walked.value.map_err(|_| OtherShape);
+                        Some(content.map(|content| (Self::$variant(content.into()), walked.unread)))
                     })+
-                    _ => (unknown(), Vec::new()),
+                    _ => None,
                 }
             }
         }
@@ -186,7 +194,7 @@ macro_rules! elements {
 
         $(impl From<$variant> for MsgElement {
             fn from(content: $variant) -> Self {
-                MsgContent::$variant(content).into()
+                MsgContent::$variant(content.into()).into()
             }
         })+
     };
@@ -244,7 +252,7 @@ pub struct Text {
 #[non_exhaustive]
 pub struct Location {
     /// Description of the place.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub desc: Option<Box<str>>,
     /// Degrees; whole degrees may arrive without a decimal point.
     #[serde(with = "lenient::number")]
@@ -263,7 +271,7 @@ pub struct Face {
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub index: Option<i64>,
     /// Extra data of the application.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<str>>,
 }
 
@@ -273,16 +281,16 @@ pub struct Face {
 #[non_exhaustive]
 pub struct Custom {
     /// The data: often JSON text, never to be relied on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<str>>,
     /// A description, used as the text of a push.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub desc: Option<Box<str>>,
     /// Handed to the push payload under the key `Ext`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub ext: Option<Box<str>>,
     /// File name of the push sound.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub sound: Option<Box<str>>,
 }
 
@@ -292,10 +300,10 @@ pub struct Custom {
 #[non_exhaustive]
 pub struct Sound {
     /// Where it can be downloaded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub url: Option<Box<str>>,
     /// Identifier of the recording, the key of the clients' cache.
-    #[serde(rename = "UUID")]
+    #[serde(rename = "UUID", with = "lenient::text")]
     pub uuid: Box<str>,
     /// Bytes.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
@@ -314,7 +322,7 @@ pub struct Sound {
 #[non_exhaustive]
 pub struct Image {
     /// Identifier of the image.
-    #[serde(rename = "UUID")]
+    #[serde(rename = "UUID", with = "lenient::text")]
     pub uuid: Box<str>,
     /// 1 JPG, 2 GIF, 3 PNG, 4 BMP, 255 other.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
@@ -342,7 +350,7 @@ pub struct Rendition {
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub height: Option<u64>,
     /// Where it can be downloaded; in capitals here, `Url` in the voice and file elements.
-    #[serde(rename = "URL", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "URL", default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub url: Option<Box<str>>,
 }
 
@@ -352,16 +360,16 @@ pub struct Rendition {
 #[non_exhaustive]
 pub struct File {
     /// Where it can be downloaded; absent with old SDKs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub url: Option<Box<str>>,
     /// Identifier of the file.
-    #[serde(rename = "UUID")]
+    #[serde(rename = "UUID", with = "lenient::text")]
     pub uuid: Box<str>,
     /// Bytes.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub file_size: Option<u64>,
     /// The sender's name for it, perhaps a whole path. One field table spells it `fileName`.
-    #[serde(default, alias = "fileName", skip_serializing_if = "Option::is_none")]
+    #[serde(default, alias = "fileName", with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub file_name: Option<Box<str>>,
     /// Always 2, which means: by `url`. Absent with old SDKs.
     #[serde(default, rename = "Download_Flag", with = "lenient::number", skip_serializing_if = "Option::is_none")]
@@ -374,10 +382,10 @@ pub struct File {
 #[non_exhaustive]
 pub struct Video {
     /// Where the video can be downloaded; absent with old SDKs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub video_url: Option<Box<str>>,
     /// Identifier of the video.
-    #[serde(rename = "VideoUUID")]
+    #[serde(rename = "VideoUUID", with = "lenient::text")]
     pub video_uuid: Box<str>,
     /// Bytes.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
@@ -386,16 +394,16 @@ pub struct Video {
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub video_second: Option<u64>,
     /// Such as `mp4`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub video_format: Option<Box<str>>,
     /// Always 2, which means: by `video_url`. Absent with old SDKs. No underscore, unlike `Download_Flag`.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub video_download_flag: Option<u64>,
     /// Where the preview can be downloaded; absent with old SDKs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub thumb_url: Option<Box<str>>,
     /// Identifier of the preview.
-    #[serde(default, rename = "ThumbUUID", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "ThumbUUID", with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub thumb_uuid: Option<Box<str>>,
     /// Bytes.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
@@ -407,7 +415,7 @@ pub struct Video {
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub thumb_height: Option<u64>,
     /// Such as `JPG`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub thumb_format: Option<Box<str>>,
     /// Always 2, which means: by `thumb_url`. Absent with old SDKs.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
@@ -420,22 +428,22 @@ pub struct Video {
 #[non_exhaustive]
 pub struct Relay {
     /// Title.
-    #[serde(default)]
+    #[serde(default, with = "lenient::text")]
     pub title: Box<str>,
     /// How many messages were combined.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub msg_num: Option<u64>,
     /// What clients show that do not know this type.
-    #[serde(default)]
+    #[serde(default, with = "lenient::text")]
     pub compatible_text: Box<str>,
     /// One line of digest a message.
-    #[serde(default, with = "lenient::list")]
+    #[serde(default, with = "lenient::texts")]
     pub abstract_list: Vec<Box<str>>,
     /// The messages, when together they have at most 12 KB; else `json_msg_key` stands for them.
     #[serde(default, rename = "MsgList", with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<RelayedMsg>,
     /// The key under which a larger list is stored.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub json_msg_key: Option<Box<str>>,
 }
 
@@ -463,10 +471,10 @@ pub struct RelayedMsg {
     #[serde(default, rename = "MsgTimeStamp", with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub msg_time: Option<UnixSeconds>,
     /// Its elements, which may again be combined messages.
-    #[serde(default, rename = "MsgBody", with = "lenient::list")]
+    #[serde(default, rename = "MsgBody", with = "lenient::elements")]
     pub body: Vec<MsgElement>,
     /// Its custom data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub cloud_custom_data: Option<Box<str>>,
 }
 
@@ -480,10 +488,10 @@ pub struct Stream {
     #[serde(default, with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
     pub chunks: Vec<Chunk>,
     /// What clients show that do not know this type.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub compatible_text: Option<Box<str>>,
     /// Identifier of the stream, on increments after the first.
-    #[serde(default, rename = "StreamMsgID", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "StreamMsgID", with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub stream_msg_id: Option<Box<str>>,
 }
 
@@ -493,13 +501,13 @@ pub struct Stream {
 #[non_exhaustive]
 pub struct Chunk {
     /// `data` where it was seen.
-    #[serde(default)]
+    #[serde(default, with = "lenient::text")]
     pub event_type: Box<str>,
     /// Running number.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
     /// Text, Markdown.
-    #[serde(default)]
+    #[serde(default, with = "lenient::text")]
     pub markdown: Box<str>,
     /// Set on the last increment.
     #[serde(default, with = "lenient::boolean")]
@@ -512,8 +520,8 @@ pub struct Chunk {
 pub struct Unknown {
     /// `MsgType`.
     pub kind: Box<str>,
-    /// `MsgContent`, as it came.
-    pub content: Box<RawValue>,
+    /// `MsgContent`, as it came; `None` where there was none.
+    pub content: Option<Box<RawValue>>,
 }
 
 #[cfg(test)]
@@ -531,6 +539,9 @@ mod tests {
             r#"{"MsgType":"TIMGroupTipElem","MsgContent":{"a":{}}}"#,
             r#"{"MsgType":"TIMLocationElem","MsgContent":{"Latitude":48.000,"Longitude":1e1}}"#,
             r#"{"MsgType":"TIMImageElem","MsgContent":"not an object"}"#,
+            r#"{"MsgType":"TIMTextElem","MsgContent":null}"#,
+            r#"{"MsgType":"TIMTextElem"}"#,
+            r#"{"MsgType":""}"#,
         ] {
             assert_eq!(serde_json::to_string(&read(json)).unwrap(), json);
         }
@@ -569,5 +580,13 @@ mod tests {
         let element = read(&json);
         assert!(matches!(element.content(), MsgContent::Unknown(_)));
         assert_eq!(serde_json::to_string(&element).unwrap(), json);
+    }
+
+    #[test]
+    fn an_element_is_small_because_a_body_may_have_thousands() {
+        assert!(size_of::<MsgElement>() <= 80, "{}", size_of::<MsgElement>());
+        let element = read("{}");
+        assert_eq!(element.kind(), "");
+        assert!(element.raw.is_none() && element.unread.is_empty());
     }
 }

@@ -1,6 +1,5 @@
 //! The parameters of the URL. Docs: 1047/34354.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 
 use percent_encoding::percent_decode_str;
@@ -9,13 +8,13 @@ use crate::command::CommandName;
 use crate::types::Platform;
 
 /// What Chat says in the URL. Names are read without regard to case, unknown parameters are ignored, and of a
-/// parameter that is there twice the first counts.
+/// parameter that is there twice the first counts, whether it can be read or not.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Query {
-    /// `SdkAppid`: the application; `None` where it is missing or not a number.
+    /// `SdkAppid`: the application; `None` where it is missing or not a plain decimal.
     pub sdk_app_id: Option<u64>,
-    /// `CallbackCommand`.
+    /// `CallbackCommand`; `None` where it is missing or empty.
     pub command: Option<CommandName>,
     /// `ClientIP`: the address of the client behind the event. Several commands have none.
     pub client_ip: Option<IpAddr>,
@@ -50,62 +49,80 @@ impl Sign {
     }
 }
 
+/// The value of a hexadecimal digit, without a branch a digit: 64 of them come with every callback.
 fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
+    const VALUES: [u8; 256] = {
+        let mut values = [u8::MAX; 256];
+        let mut value = 0;
+        while value < 16 {
+            values[b"0123456789abcdef"[value as usize] as usize] = value;
+            values[b"0123456789ABCDEF"[value as usize] as usize] = value;
+            value += 1;
+        }
+        values
+    };
+    Some(VALUES[usize::from(digit)]).filter(|value| *value != u8::MAX)
 }
 
 impl Query {
     /// Reads a query string, without the question mark. Never fails: what cannot be read is missing.
     #[must_use]
     pub fn parse(query: &str) -> Self {
-        let mut read = Self::default();
-        for parameter in query.split('&') {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            read.take(&decoded(name), &decoded(value));
+        let (mut read, mut seen) = (Self::default(), 0);
+        // By bytes: `split` sets up a search that costs more than such short parameters do.
+        let (bytes, mut start) = (query.as_bytes(), 0);
+        while start < bytes.len() {
+            let (mut end, mut equals, mut is_encoded) = (start, None, false);
+            while end < bytes.len() && bytes[end] != b'&' {
+                match bytes[end] {
+                    b'=' if equals.is_none() => equals = Some(end),
+                    b'%' | b'+' => is_encoded = true,
+                    _ => {}
+                }
+                end += 1;
+            }
+            let name_end = equals.unwrap_or(end);
+            let (name, value) = (&query[start..name_end], &query[(name_end + 1).min(end)..end]);
+            match is_encoded {
+                true => read.take(&mut seen, &decoded(name), &decoded(value)),
+                false => read.take(&mut seen, name, value),
+            }
+            start = end + 1;
         }
         read
     }
 
-    fn take(&mut self, name: &str, value: &str) {
-        fn first<T>(slot: &mut Option<T>, value: impl FnOnce() -> Option<T>) {
-            if slot.is_none() {
-                *slot = value();
-            }
-        }
-        let is = |wire: &str| name.eq_ignore_ascii_case(wire);
-        if is("SdkAppid") {
-            first(&mut self.sdk_app_id, || value.parse().ok());
-        } else if is("CallbackCommand") {
-            first(&mut self.command, || Some(CommandName::from(value)));
-        } else if is("ClientIP") {
-            first(&mut self.client_ip, || value.parse().ok());
-        } else if is("OptPlatform") {
-            first(&mut self.platform, || Some(Platform::from(value)));
-        } else if is("Sign") {
-            first(&mut self.sign, || Sign::parse(value));
-        } else if is("RequestTime") {
-            first(&mut self.request_time, || plain_decimal(value));
-        } else if is("RequestID") {
-            first(&mut self.request_id, || (!value.is_empty()).then(|| value.into()));
+    /// Takes a parameter for the first time that it is `seen`, which has a bit for each.
+    fn take(&mut self, seen: &mut u8, name: &str, value: &str) {
+        let mut is = |wire: &str, bit: u8| {
+            let is = name.eq_ignore_ascii_case(wire) && *seen & bit == 0;
+            *seen |= if is { bit } else { 0 };
+            is
+        };
+        if is("SdkAppid", 1) {
+            self.sdk_app_id = plain_decimal(value);
+        } else if is("CallbackCommand", 2) {
+            self.command = (!value.is_empty()).then(|| value.into());
+        } else if is("ClientIP", 4) {
+            self.client_ip = value.parse().ok();
+        } else if is("OptPlatform", 8) {
+            self.platform = Some(value.into());
+        } else if is("Sign", 16) {
+            self.sign = Sign::parse(value);
+        } else if is("RequestTime", 32) {
+            self.request_time = plain_decimal(value);
+        } else if is("RequestID", 64) {
+            self.request_id = (!value.is_empty()).then(|| value.into());
         }
     }
 }
 
-/// A name or a value without its percent-encoding, which hardly any has.
-fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains(['%', '+']) {
-        return Cow::Borrowed(text);
-    }
-    let text = text.replace('+', " ");
-    Cow::Owned(percent_decode_str(&text).decode_utf8_lossy().into_owned())
+/// A name or a value without its percent-encoding.
+fn decoded(text: &str) -> String {
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
-/// A decimal that has only one spelling: the signature is made from its text.
+/// A decimal that has only one spelling: what is signed or compared is its text.
 fn plain_decimal(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok()?;
     (itoa::Buffer::new().format(number) == text).then_some(number)
@@ -139,5 +156,29 @@ mod tests {
         assert!(query.client_ip.is_none() && query.request_id.is_none() && query.command.is_none());
         assert!(Query::parse("RequestTime=007").request_time.is_none(), "a second spelling of 7");
         assert!(Query::parse("%zz&&==&%").sdk_app_id.is_none());
+    }
+
+    #[test]
+    fn the_first_of_a_name_counts_even_where_it_cannot_be_read() {
+        let sign = "ab".repeat(32);
+        let query = Query::parse(&format!(
+            "SdkAppid=x&sdkappid=1400000001&ClientIP=&ClientIP=203.0.113.7&RequestTime=0x1&RequestTime=1&RequestID=\
+             &RequestID=a&Sign=ab&Sign={sign}&CallbackCommand=&CallbackCommand=State.StateChange",
+        ));
+        assert!(query.sdk_app_id.is_none() && query.client_ip.is_none() && query.request_time.is_none());
+        assert!(query.request_id.is_none() && query.sign.is_none() && query.command.is_none());
+        let query =
+            Query::parse("SdkAppid=1&SdkAppid=2&OptPlatform=Web&OptPlatform=iOS&CallbackCommand=a&CallbackCommand=b");
+        assert_eq!(query.sdk_app_id, Some(1));
+        assert_eq!(query.platform, Some(Platform::Web));
+        assert_eq!(query.command.as_ref().map(CommandName::as_str), Some("a"));
+    }
+
+    #[test]
+    fn an_application_has_one_spelling() {
+        for spelling in ["+1400000001", "%2B1400000001", "01400000001", "-1", " 1", "1.0", "18446744073709551616", ""] {
+            assert_eq!(Query::parse(&format!("SdkAppid={spelling}")).sdk_app_id, None, "{spelling}");
+        }
+        assert_eq!(Query::parse("SdkAppid=0").sdk_app_id, Some(0));
     }
 }

@@ -275,6 +275,7 @@ pub struct Member {
 #[non_exhaustive]
 pub struct KeyValue {
     /// The name of the field.
+    #[serde(with = "lenient::text")]
     pub key: Box<str>,
     /// Its value. Samples show strings; numbers are read as their text.
     #[serde(default, with = "lenient::text")]

@@ -17,6 +17,9 @@ use crate::command::CommandName;
 /// How many unread fields are listed. A body may have hundreds of thousands; people look at the first few.
 pub(crate) const MAX_UNREAD: usize = 100;
 
+/// How long a JSON pointer is at most, in bytes: keys are the sender's, and one may be as long as the body.
+const MAX_POINTER: usize = 256;
+
 /// What a walk saw.
 #[derive(Default)]
 pub(crate) struct Seen {
@@ -28,7 +31,7 @@ pub(crate) struct Seen {
 /// The outcome of [`read`]: the value or the error, and what was seen until then.
 pub(crate) struct Walked<T> {
     pub(crate) value: Result<T, (String, serde_json::Error)>,
-    /// JSON pointers of the fields that no type reads; the first [`MAX_UNREAD`] of them.
+    /// JSON pointers of the fields that no type reads, [`cut`]; the first [`MAX_UNREAD`] of them.
     pub(crate) unread: Vec<String>,
     /// `CallbackCommand` at the top of the body.
     pub(crate) command: Option<CommandName>,
@@ -63,10 +66,35 @@ impl<'a> At<'a> {
             At::Key(parent, _) | At::Index(parent, _) => *parent,
         }
     }
+
+    /// The place as a JSON pointer, [`cut`] before it gets long.
+    fn pointer(self) -> String {
+        /// Takes no more than shows that there is too much.
+        struct Bounded(String);
+        impl fmt::Write for Bounded {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                self.0.push_str(text);
+                if self.0.len() > MAX_POINTER { Err(fmt::Error) } else { Ok(()) }
+            }
+        }
+        let mut pointer = Bounded(String::new());
+        // An error only says that it is long enough.
+        let _ = write!(pointer, "{self}");
+        cut(pointer.0)
+    }
+}
+
+/// The pointer, or as much of it as anybody reads.
+pub(crate) fn cut(mut pointer: String) -> String {
+    if pointer.len() > MAX_POINTER {
+        pointer.truncate(pointer.floor_char_boundary(MAX_POINTER - '…'.len_utf8()));
+        pointer.push('…');
+    }
+    pointer
 }
 
 impl fmt::Display for At<'_> {
-    /// A JSON pointer (RFC 6901).
+    /// A JSON pointer (RFC 6901), a character at a time.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             At::Root => Ok(()),
@@ -93,7 +121,7 @@ impl Seen {
     /// Remembers the innermost place of a failure; the frames around it see the same error later.
     fn failed<T, E>(&self, at: At<'_>, result: Result<T, E>) -> Result<T, E> {
         if result.is_err() {
-            self.failed_at.get_or_init(|| at.to_string());
+            self.failed_at.get_or_init(|| at.pointer());
         }
         result
     }
@@ -102,10 +130,12 @@ impl Seen {
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Walk<'_, D> {
     type Error = D::Error;
 
+    #[inline]
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         self.inner.deserialize_any(Walk { inner: visitor, at: self.at, seen: self.seen })
     }
 
+    #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         self.inner.deserialize_option(Walk { inner: visitor, at: self.at, seen: self.seen })
     }
@@ -118,7 +148,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Walk<'_, D> {
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let Self { inner, at, seen } = self;
         if seen.unread.borrow().len() < MAX_UNREAD {
-            seen.unread.borrow_mut().push(at.to_string());
+            seen.unread.borrow_mut().push(at.pointer());
         }
         // A key that no type knows is the sender's own text, and the place of a failure is logged.
         seen.failed(at.parent(), inner.deserialize_ignored_any(visitor))
@@ -138,42 +168,52 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Walk<'_, V> {
         self.inner.expecting(f)
     }
 
+    #[inline]
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<V::Value, E> {
         self.inner.visit_bool(value)
     }
 
+    #[inline]
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<V::Value, E> {
         self.inner.visit_i64(value)
     }
 
+    #[inline]
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<V::Value, E> {
         self.inner.visit_u64(value)
     }
 
+    #[inline]
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<V::Value, E> {
         self.inner.visit_f64(value)
     }
 
+    #[inline]
     fn visit_str<E: de::Error>(self, value: &str) -> Result<V::Value, E> {
         self.inner.visit_str(value)
     }
 
+    #[inline]
     fn visit_borrowed_str<E: de::Error>(self, value: &'de str) -> Result<V::Value, E> {
         self.inner.visit_borrowed_str(value)
     }
 
+    #[inline]
     fn visit_none<E: de::Error>(self) -> Result<V::Value, E> {
         self.inner.visit_none()
     }
 
+    #[inline]
     fn visit_unit<E: de::Error>(self) -> Result<V::Value, E> {
         self.inner.visit_unit()
     }
 
+    #[inline]
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
         self.inner.visit_some(Walk { inner: deserializer, at: self.at, seen: self.seen })
     }
 
+    #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<V::Value, A::Error> {
         if matches!(self.at, At::Root) {
             // A struct would take its fields in their order.
@@ -191,6 +231,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Walk<'_, V> {
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Walk<'_, S> {
     type Value = S::Value;
 
+    #[inline]
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
         let result = self.inner.deserialize(Walk { inner: deserializer, at: self.at, seen: self.seen });
         self.seen.failed(self.at, result)
@@ -207,6 +248,7 @@ struct Items<'a, A> {
 impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Items<'_, A> {
     type Error = A::Error;
 
+    #[inline]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
         let at = At::Index(&self.at, self.index);
         self.index += 1;
@@ -247,6 +289,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, 'de, A> {
         }
     }
 
+    #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
         let at = At::Key(&self.at, &self.key);
         self.inner.next_value_seed(Walk { inner: seed, at, seen: self.seen })
@@ -290,8 +333,10 @@ impl<'de> Deserialize<'de> for Command {
 }
 
 /// The `CallbackCommand` of a body whose payload nobody can read, or knows.
-pub(crate) fn command_of(json: &str) -> Option<CommandName> {
-    read::<Anything>(json).command
+///
+/// Bytes that are not UTF-8 hide nothing: a forgery may have one to keep its command from being compared.
+pub(crate) fn command_of(body: &[u8]) -> Option<CommandName> {
+    read::<Anything>(&String::from_utf8_lossy(body)).command
 }
 
 /// A map that is walked through and forgotten: `IgnoredAny` would not look at the keys.

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chathook_protocol::{Ack, Answer, AnyCallback, Callback, Command, Decision, DecodeError, FromEvent, Reply};
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
 use strum::EnumCount;
 
 use crate::{BoxError, BuildError, Ctx, Router};
@@ -45,11 +45,9 @@ impl<S: Send + Sync + 'static> RouterBuilder<S> {
         F: Fn(Ctx<S>, A) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<<A::Callback as Callback>::Reply, BoxError>> + Send + 'static,
     {
-        let handler = Arc::new(handler);
         self.place(A::Callback::COMMAND, move |cx, callback| {
             let argument = A::from_event(callback, cx.raw())?;
-            let handler = Arc::clone(&handler);
-            Ok(async move { handler(cx, argument).await.map(Reply::into_answer) }.boxed())
+            Ok(handler(cx, argument).map_ok(Reply::into_answer).boxed())
         })
     }
 

@@ -1,8 +1,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 
 use chathook_protocol::{Answer, Command, Event, Phase, Policy};
 use futures_util::FutureExt;
+use futures_util::future::poll_immediate;
+use strum::IntoEnumIterator;
 use tokio::time::{Instant, timeout_at};
 
 use crate::builder::{Handler, Running, Unhandled};
@@ -53,34 +56,45 @@ impl<S: Send + Sync + 'static> Router<S> {
         RouterBuilder::new()
     }
 
-    /// Whether `command` has a handler.
-    #[must_use]
-    pub fn handles(&self, command: Command) -> bool {
-        self.handlers[command as usize].is_some()
+    /// The commands that have a handler.
+    pub fn handled(&self) -> impl Iterator<Item = Command> {
+        Command::iter().filter(|command| self.handlers[*command as usize].is_some())
     }
 
     /// Decides on a before-callback: by its handler, else it is allowed. A handler that fails, panics or is not ready by
     /// `deadline`, and a body that is not read, end in the fallback.
-    pub async fn decide(&self, command: Command, event: Event, deadline: Instant, fallbacks: &Fallbacks) -> Decided {
+    ///
+    /// The handler is called at once, and driven by the future.
+    pub fn decide<'a>(
+        &self,
+        command: Command,
+        event: Event,
+        deadline: Instant,
+        fallbacks: &'a Fallbacks,
+    ) -> impl Future<Output = Decided> + Send + use<'a, S> {
         let asked = event.asked();
+        let begun = self.begin(command, event, deadline);
+        async move {
+            let outcome = match begun {
+                Ok(Some(running)) => in_time(running, deadline).await.map(Decided::Handler),
+                Ok(None) => Ok(Decided::Nobody(command.by_policy(&Policy::Allow, &asked).unwrap_or(Answer::OK))),
+                Err(error) => Err(error),
+            };
+            outcome.unwrap_or_else(|error| Decided::Fallback(fallbacks.answer(command, &asked), error))
+        }
+    }
+
+    /// Calls the handler of a before-callback, if there is one.
+    fn begin(&self, command: Command, event: Event, deadline: Instant) -> Result<Option<Running>, DispatchError> {
         let (name, query, body, callback) = event.into_parts();
-        // An event that was read under its own name has a payload or an error.
-        let Some(callback) = callback else {
-            return Decided::Nobody(fallbacks.answer(command, &asked));
-        };
-        let outcome = match &self.handlers[command as usize] {
-            Some(handler) => {
-                let cx = Ctx { state: Arc::clone(&self.state), command: name, query, body, deadline };
-                match handler(cx, callback) {
-                    Ok(running) => in_time(running, deadline).await.map(Decided::Handler),
-                    Err(unread) => Err(DispatchError::Decode(unread)),
-                }
-            }
-            None => callback
-                .map_err(DispatchError::Decode)
-                .map(|_| Decided::Nobody(command.by_policy(&Policy::Allow, &asked).unwrap_or(Answer::OK))),
-        };
-        outcome.unwrap_or_else(|error| Decided::Fallback(fallbacks.answer(command, &asked), error))
+        // Only an event of another name has neither a payload nor an error, and nobody decides on that.
+        let Some(callback) = callback else { return Ok(None) };
+        let Some(handler) = &self.handlers[command as usize] else { return Ok(callback.map(|_| None)?) };
+        let cx = Ctx { state: Arc::clone(&self.state), command: name, query, body, deadline };
+        match catch_unwind(AssertUnwindSafe(|| handler(cx, callback))) {
+            Ok(running) => Ok(Some(running?)),
+            Err(_panic) => Err(DispatchError::Panicked),
+        }
     }
 
     /// Tells of an after-callback, or of a command that nobody knows. `None` where no handler wants it, and for a
@@ -110,7 +124,14 @@ impl<S: Send + Sync + 'static> Router<S> {
 }
 
 async fn in_time(mut running: Running, deadline: Instant) -> Result<Answer, DispatchError> {
-    let outcome = timeout_at(deadline, caught(&mut running)).await.unwrap_or(Err(DispatchError::TimedOut));
+    let outcome = {
+        let mut caught = pin!(caught(&mut running));
+        // Many handlers await nothing, and need no timer.
+        match poll_immediate(caught.as_mut()).await {
+            Some(outcome) => outcome,
+            None => timeout_at(deadline, caught).await.unwrap_or(Err(DispatchError::TimedOut)),
+        }
+    };
     // What a late handler holds is dropped here, which may panic as well; the outcome is what it was.
     let _stopped = catch_unwind(AssertUnwindSafe(|| drop(running)));
     outcome

@@ -6,11 +6,6 @@ use crate::{Config, Gateway, StartError};
 pub(super) async fn run(file: &Path) -> Result<(), Failed> {
     let config = Config::load(file).map_err(|error| Failed::Usage(error.to_string()))?;
     config.log.start().map_err(Failed::Usage)?;
-    std::panic::set_hook(Box::new(|panic| {
-        // Its message may quote a user.
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(%place, "panicked");
-    }));
     let gateway = Gateway::builder(config).build().map_err(|error| match error {
         StartError::Config(_) => Failed::Usage(error.to_string()),
         error => Failed::Outcome(error.to_string()),

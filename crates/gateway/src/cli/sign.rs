@@ -7,7 +7,7 @@ use super::{Failed, print};
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The token that is entered in the console.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     token: String,
     /// Unix seconds; now when it is not there.
     #[arg(long)]

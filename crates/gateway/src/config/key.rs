@@ -1,5 +1,7 @@
 //! Keys: where they come from besides the file, and what is meant by a wrong one.
 
+use chathook_protocol::Command;
+use strum::IntoEnumIterator;
 use toml::{Table, Value};
 
 use super::Invalid;
@@ -13,19 +15,16 @@ pub(super) fn override_from(
     let mut overrides = Vec::new();
     for (name, text) in variables {
         let Some(path) = name.strip_prefix("CHATHOOK__") else { continue };
-        let path: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
-        // `8080`, `true` and `["a"]` mean what they mean in the file; anything else is a string.
-        let value = toml::from_str::<Table>(&format!("value = {text}"))
-            .ok()
-            .and_then(|mut table| table.remove("value"))
+        let path: Vec<String> = path.split("__").map(part).collect();
+        // `8080`, `true` and `["a"]` mean what they mean in the file; anything else is a string, and so is a token.
+        let is_token = path.iter().any(|part| part == "tokens") && !text.starts_with(['[', '{', '"']);
+        let value = Some(&text)
+            .filter(|_| !is_token)
+            .and_then(|text| toml::from_str::<Table>(&format!("value = {text}")).ok()?.remove("value"))
             .unwrap_or(Value::String(text));
         let key = path.join(".");
-        let slot = path.split_last().and_then(|(last, parents)| {
-            let parent = parents.iter().try_fold(Node::Table(table), |node, key| node.child(key)?.into_node())?;
-            parent.child(last)
-        });
-        match slot {
-            Some(slot) => *slot.0 = value,
+        match slot(table, &path) {
+            Some(slot) => *slot = value,
             None => return Err((name, Invalid::new(key, "does not fit the structure of the configuration"))),
         }
         overrides.push((key, name));
@@ -33,38 +32,34 @@ pub(super) fn override_from(
     Ok(overrides)
 }
 
-/// What can hold a key: a table, or a list of tables by number.
-enum Node<'a> {
-    Table(&'a mut Table),
-    List(&'a mut Vec<Value>),
+/// A part of a key as the file spells it: in lower case, but for commands.
+fn part(name: &str) -> String {
+    let command = Command::iter().find(|command| command.as_str().eq_ignore_ascii_case(name));
+    command.map_or_else(|| name.to_ascii_lowercase(), |command| command.as_str().to_owned())
 }
 
-struct Slot<'a>(&'a mut Value);
-
-impl<'a> Node<'a> {
-    /// The place of `key`, made where there is none yet.
-    fn child(self, key: &str) -> Option<Slot<'a>> {
-        match self {
-            Self::Table(table) => Some(Slot(table.entry(key).or_insert_with(|| Value::Table(Table::new())))),
-            Self::List(list) => {
-                let index: usize = key.parse().ok()?;
+/// The place of a key, made where there is none yet: tables by name, lists by number.
+fn slot<'a>(table: &'a mut Table, path: &[String]) -> Option<&'a mut Value> {
+    let (first, rest) = path.split_first()?;
+    let mut value = table.entry(first).or_insert_with(|| Value::Table(Table::new()));
+    for part in rest {
+        let index = part.parse::<usize>().ok();
+        if index.is_some() && value.as_table().is_some_and(Table::is_empty) {
+            *value = Value::Array(Vec::new());
+        }
+        value = match value {
+            Value::Table(table) => table.entry(part).or_insert_with(|| Value::Table(Table::new())),
+            Value::Array(list) => {
+                let index = index?;
                 if index == list.len() {
                     list.push(Value::Table(Table::new()));
                 }
-                list.get_mut(index).map(Slot)
+                list.get_mut(index)?
             }
-        }
+            _ => return None,
+        };
     }
-}
-
-impl<'a> Slot<'a> {
-    fn into_node(self) -> Option<Node<'a>> {
-        match self.0 {
-            Value::Table(table) => Some(Node::Table(table)),
-            Value::Array(list) => Some(Node::List(list)),
-            _ => None,
-        }
-    }
+    Some(value)
 }
 
 /// Whether `key` is what the override of `path` put there: the same, a part of it, or a table that only it made.
@@ -83,7 +78,7 @@ pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> In
     };
     let message = error.inner().message();
     let Some(unknown) = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) else {
-        return Invalid::new(path, message);
+        return Invalid::new(path, without_value(message));
     };
     let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
     let key = match path.strip_suffix(unknown) {
@@ -96,6 +91,18 @@ pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> In
         None => format!("unknown key; there are {}", known.join(", ")),
     };
     Invalid::new(key, problem)
+}
+
+/// The message of serde without the value that it quotes, which may be a secret.
+fn without_value(message: &str) -> String {
+    let unfit = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    match unfit.and_then(|rest| rest.rsplit_once(", expected ")) {
+        Some((found, expected)) => {
+            let kind = found.split(['`', '"']).next().unwrap_or_default().trim();
+            format!("expected {expected}, not this {kind}")
+        }
+        None => message.to_owned(),
+    }
 }
 
 /// The known name that `name` was probably meant to be.

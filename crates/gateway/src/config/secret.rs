@@ -130,6 +130,15 @@ pub(crate) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Sec
         fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Vec<Secret>, A::Error> {
             SecretVisitor.visit_map(fields).map(|secret| vec![secret])
         }
+        fn visit_bool<E: de::Error>(self, value: bool) -> Result<Vec<Secret>, E> {
+            SecretVisitor.visit_bool(value).map(|secret| vec![secret])
+        }
+        fn visit_i64<E: de::Error>(self, value: i64) -> Result<Vec<Secret>, E> {
+            SecretVisitor.visit_i64(value).map(|secret| vec![secret])
+        }
+        fn visit_f64<E: de::Error>(self, value: f64) -> Result<Vec<Secret>, E> {
+            SecretVisitor.visit_f64(value).map(|secret| vec![secret])
+        }
     }
     deserializer.deserialize_any(List)
 }

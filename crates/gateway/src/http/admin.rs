@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::web::{Data, Json, ServiceConfig, get, scope};
+use actix_web::web::{Data, Json, ServiceConfig, get, head, scope};
 use chathook_protocol::Command;
 use serde::Serialize;
 use strum::IntoEnumIterator;
@@ -15,7 +15,9 @@ use crate::gateway::{Readiness, Shared};
 pub(crate) fn routes<S: Send + Sync + 'static>(app: &mut ServiceConfig) {
     app.route("/metrics", get().to(metrics::<S>))
         .route("/healthz", get().to(healthz))
+        .route("/healthz", head().to(healthz))
         .route("/readyz", get().to(readyz::<S>))
+        .route("/readyz", head().to(readyz::<S>))
         .service(
             scope("/api")
                 .route("/commands", get().to(async || Json(commands().collect::<Vec<_>>())))

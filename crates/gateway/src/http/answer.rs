@@ -5,9 +5,9 @@ use std::task::{Context, Poll};
 
 use actix_web::HttpResponse;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use actix_web::http::{ConnectionType, StatusCode};
-use actix_web::web::Payload;
 use bytes::Bytes;
 use chathook_protocol::Answer;
 
@@ -48,21 +48,20 @@ pub(super) fn not_found() -> HttpResponse {
     json(StatusCode::NOT_FOUND, &Answer::fail("not the path of callbacks"))
 }
 
-/// The response to a request whose body was not read to its end: the connection is closed after it, for nobody can tell
-/// where the next request would begin.
-pub(super) fn closing(mut response: HttpResponse, unread: Payload) -> HttpResponse {
-    response.head_mut().set_connection_type(ConnectionType::Close);
-    response.map_body(|_, body| BoxBody::new(Closing { body, _unread: unread }))
+/// The response to a request whose body may not have been read to its end. Where it was not, the connection is closed
+/// after the response: nobody can tell where the next request would begin.
+pub(super) fn with_unread(response: HttpResponse, unread: Payload) -> HttpResponse {
+    response.map_body(|_, body| BoxBody::new(WithUnread { body, _unread: unread }))
 }
 
 /// A body that keeps the rest of the request until it is sent. actix-web would go on reading a chunked request that was
 /// dropped, for as long as the client goes on sending.
-struct Closing {
+struct WithUnread {
     body: BoxBody,
     _unread: Payload,
 }
 
-impl MessageBody for Closing {
+impl MessageBody for WithUnread {
     type Error = Box<dyn std::error::Error>;
 
     fn size(&self) -> BodySize {

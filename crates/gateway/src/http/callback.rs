@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use actix_web::dev::Payload;
 use actix_web::http::{ConnectionType, Method};
-use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use chathook_protocol::{Answer, Command, CommandName, Event, Phase, Query, UserId};
 use chathook_router::{Decided, FallbackReason};
@@ -19,19 +19,19 @@ use crate::verify::{Refusal, Verified};
 
 /// Answers one request on the public listener.
 pub(crate) async fn callback<S: Send + Sync + 'static>(
-    request: HttpRequest,
+    shared: &Shared<S>,
+    request: &HttpRequest,
     payload: Payload,
-    shared: Data<Shared<S>>,
 ) -> HttpResponse {
     let arrived = Instant::now();
     let at_work = shared.at_work();
     let live = shared.live();
     let mut response = if request.path() != live.path {
-        answer::not_found()
+        answer::with_unread(answer::not_found(), payload)
     } else if request.method() != Method::POST {
-        answer::method_not_allowed()
+        answer::with_unread(answer::method_not_allowed(), payload)
     } else {
-        Callback { shared: &shared, live: &live, arrived }.answer(&request, payload).await
+        Callback { shared, live: &live, arrived }.answer(request, payload).await
     };
     if shared.is_draining() {
         response.head_mut().set_connection_type(ConnectionType::Close);
@@ -54,12 +54,12 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         let metrics = self.shared.metrics.command(command);
         let Verified(query) = match self.verify(request, query) {
             Ok(verified) => verified,
-            Err(refusal) => return self.refuse(metrics, refusal),
+            Err(refusal) => return answer::with_unread(self.refuse(metrics, refusal), payload),
         };
         let body = match body::read(request, &mut payload, self.live.max_body, self.deadline()).await {
             Ok(body) if body.is_empty() => return self.probe(metrics),
             Ok(body) => body,
-            Err(no_body) => return answer::closing(self.without_body(metrics, command, no_body), payload),
+            Err(no_body) => return answer::with_unread(self.without_body(metrics, command, no_body), payload),
         };
         let event = Event::read(query, body);
         // Where the query names no command, the body does.
@@ -69,16 +69,8 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         }
         self.note_drift(metrics, &event);
         match event.command().known().filter(|command| command.phase() == Phase::Before) {
-            Some(command) => {
-                let response = self.decide(metrics, command, event).await;
-                self.shared.metrics.answered(Phase::Before, self.arrived.elapsed());
-                response
-            }
-            None => {
-                let response = self.acknowledge(metrics, event);
-                self.shared.metrics.answered(Phase::After, self.arrived.elapsed());
-                response
-            }
+            Some(command) => self.decide(metrics, command, event).await,
+            None => self.acknowledge(metrics, event),
         }
     }
 
@@ -136,8 +128,7 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
             None => self.shared.drift.command(event.command().as_str()),
             Some(Err(error)) => {
                 metrics.decode_errors.inc();
-                // The cause may quote the body.
-                tracing::warn!(command = %error.command, path = %error.path, "body not read");
+                self.shared.drift.body(error);
             }
             Some(Ok(_)) if !event.unread().is_empty() => {
                 metrics.drift_fields.inc_by(event.unread().len() as u64);
@@ -151,26 +142,33 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         let Ok(_place) = self.shared.before_lane.try_acquire() else {
             return self.fall_back(metrics, command, FallbackReason::Overload, &event.asked());
         };
-        let started = Instant::now();
+        let began = Instant::now();
         let decided = self.shared.router.decide(command, event, self.deadline(), &self.live.fallbacks).await;
+        let now = Instant::now();
         match &decided {
             Decided::Nobody(answer) => metrics.decided(answer.effect()),
             Decided::Handler(answer) => {
-                self.shared.metrics.handler_took(started.elapsed());
+                self.shared.metrics.handler_took(now - began);
                 metrics.decided(answer.effect());
             }
             Decided::Fallback(_, error) => {
                 let reason = FallbackReason::from(error);
                 if reason != FallbackReason::Decode {
-                    self.shared.metrics.handler_took(started.elapsed());
+                    self.shared.metrics.handler_took(now - began);
                     self.shared.metrics.handler_failed(reason);
                     tracing::warn!(%command, reason = <&str>::from(reason), "fallback: {error}");
                 }
                 metrics.fell_back(reason);
             }
         }
-        metrics.answered_with(self.left());
+        self.answered_before(metrics, now);
         answer::ok(decided.answer())
+    }
+
+    /// Takes the time of the answer to a before-callback.
+    fn answered_before(&self, metrics: &CommandMetrics, now: Instant) {
+        metrics.answered_with(self.deadline().saturating_duration_since(now));
+        self.shared.metrics.answered(Phase::Before, now - self.arrived);
     }
 
     /// The fallback, where nobody was asked to decide.
@@ -182,40 +180,38 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         asked: &[UserId],
     ) -> HttpResponse {
         metrics.fell_back(reason);
-        metrics.answered_with(self.left());
+        self.answered_before(metrics, Instant::now());
         answer::ok(&self.live.fallbacks.answer(command, asked))
     }
 
     /// Handlers of after-callbacks are started, and drive themselves from there.
     fn acknowledge(&self, metrics: &CommandMetrics, event: Event) -> HttpResponse {
+        let command = event.command().known();
         let Ok(place) = Arc::clone(&self.shared.after_lane).try_acquire_owned() else {
             metrics.count(Outcome::Shed);
-            return answer::overloaded();
+            // What nobody knows may be a before-callback: it must not stand in the way of a user.
+            return if command.is_some() { answer::overloaded() } else { answer::ok(&Answer::OK) };
         };
-        let command = event.command().clone();
         if let Some(running) = self.shared.router.observe(event, self.deadline()) {
             self.shared.spawn(async move {
                 if let Err(error) = running.await {
-                    tracing::warn!(%command, "handler gave up: {error}");
+                    tracing::warn!(command = command.map_or("unknown", Command::as_str), "handler gave up: {error}");
                 }
                 drop(place);
             });
         }
         metrics.count(Outcome::Acknowledged);
+        self.shared.metrics.answered(Phase::After, self.arrived.elapsed());
         answer::ok(&Answer::OK)
     }
 
     fn deadline(&self) -> Instant {
         self.arrived + self.live.deadline
     }
-
-    fn left(&self) -> Duration {
-        self.deadline().saturating_duration_since(Instant::now())
-    }
 }
 
-/// All `X-Forwarded-For` of a request, joined as if they were one.
-fn forwarded_for(request: &HttpRequest) -> String {
-    let values = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
-    values.collect::<Vec<_>>().join(",")
+/// All `X-Forwarded-For` of a request, joined as if they were one; none where one of them is not text.
+fn forwarded_for(request: &HttpRequest) -> Option<String> {
+    let values = request.headers().get_all("x-forwarded-for").map(|value| value.to_str().ok());
+    values.collect::<Option<Vec<_>>>().map(|values| values.join(","))
 }

@@ -35,9 +35,11 @@ pub struct OnC2cMessage {
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub msg_random: Option<u64>,
     /// When it was sent; messages are in order of this, then of `msg_seq`.
-    pub msg_time: UnixSeconds,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub msg_time: Option<UnixSeconds>,
     /// Identifies the message; a recall or an edit over REST asks for it.
-    pub msg_key: MsgKey,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub msg_key: Option<MsgKey>,
     /// The clients' identifier of the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub msg_id: Option<MsgId>,
@@ -54,10 +56,10 @@ pub struct OnC2cMessage {
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub unread_msg_num: Option<i64>,
     /// The elements.
-    #[serde(rename = "MsgBody", with = "lenient::list")]
+    #[serde(rename = "MsgBody", with = "lenient::elements")]
     pub body: Vec<MsgElement>,
     /// Custom data that is stored with the message; absent or empty when the sender set none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub cloud_custom_data: Option<Box<str>>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
@@ -70,7 +72,7 @@ impl Payload for OnC2cMessage {
     }
 
     fn identity(&self) -> Option<Identity> {
-        Some(Identity::of(&[&self.msg_key]))
+        Identity::of_message(self.msg_key.as_ref())
     }
 
     fn elements(&self) -> &[MsgElement] {

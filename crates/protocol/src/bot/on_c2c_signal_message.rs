@@ -33,7 +33,8 @@ pub struct OnC2cSignalMessage {
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub msg_random: Option<u64>,
     /// Identifies the message.
-    pub msg_key: MsgKey,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub msg_key: Option<MsgKey>,
     /// What the application's client says: text of its own, often JSON.
     #[serde(with = "lenient::text")]
     pub data: Box<str>,
@@ -48,6 +49,6 @@ impl Payload for OnC2cSignalMessage {
     }
 
     fn identity(&self) -> Option<Identity> {
-        Some(Identity::of(&[&self.msg_key]))
+        Identity::of_message(self.msg_key.as_ref())
     }
 }

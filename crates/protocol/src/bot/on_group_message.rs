@@ -40,21 +40,22 @@ pub struct OnGroupMessage {
     #[serde(default, rename = "AtRobots_Account", with = "lenient::list")]
     pub bots: Vec<UserId>,
     /// Sequence number within the group; messages are in its order.
-    #[serde(with = "lenient::number")]
-    pub msg_seq: u64,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub msg_seq: Option<u64>,
     /// Random number, unsigned 32-bit.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub random: Option<u64>,
     /// When it was sent, by the clock of the service.
-    pub msg_time: UnixSeconds,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub msg_time: Option<UnixSeconds>,
     /// Whether it went to members who were online, and was not stored; never in live groups.
     #[serde(default, rename = "OnlineOnlyFlag", with = "lenient::flag")]
     pub online_only: bool,
     /// The elements.
-    #[serde(rename = "MsgBody", with = "lenient::list")]
+    #[serde(rename = "MsgBody", with = "lenient::elements")]
     pub body: Vec<MsgElement>,
     /// Custom data that is stored with the message; absent or empty when the sender set none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub cloud_custom_data: Option<Box<str>>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
@@ -68,7 +69,7 @@ impl Payload for OnGroupMessage {
 
     fn identity(&self) -> Option<Identity> {
         let topic = self.topic_id.as_ref().map_or("", TopicId::as_str);
-        Some(Identity::of(&[&self.group_id, &topic, &self.msg_seq]))
+        Some(Identity::of(&[&self.group_id, &topic, &self.msg_seq?]))
     }
 
     fn elements(&self) -> &[MsgElement] {

@@ -29,13 +29,14 @@ pub struct AfterC2cMsgExtension {
     /// The message, by the key that it was sent under.
     pub msg_key: MsgKey,
     /// What was done to the pairs.
-    pub operate_type: OperateType,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub operate_type: Option<OperateType>,
     /// The pairs concerned; empty for [`OperateType::Clear`].
     #[serde(default, rename = "ExtensionList", with = "lenient::list")]
     pub extensions: Vec<Extension>,
     /// The latest version over all pairs of the message.
-    #[serde(with = "lenient::number")]
-    pub seq: u64,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub event_time: Option<UnixMillis>,
@@ -47,6 +48,6 @@ impl Payload for AfterC2cMsgExtension {
     }
 
     fn identity(&self) -> Option<Identity> {
-        Some(Identity::of(&[&self.msg_key, &self.seq, &self.operate_type.code()]))
+        Some(Identity::of(&[&self.msg_key, &self.seq?, &self.operate_type?.code()]))
     }
 }

@@ -41,10 +41,10 @@ pub struct AfterModifyMsg {
     /// The message, by the key that it was sent under.
     pub msg_key: MsgKey,
     /// The elements after the edit; empty where they are not sent.
-    #[serde(default, rename = "MsgBody", with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, rename = "MsgBody", with = "lenient::elements", skip_serializing_if = "Vec::is_empty")]
     pub body: Vec<MsgElement>,
     /// The custom data after the edit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub cloud_custom_data: Option<Box<str>>,
     /// When it was edited.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

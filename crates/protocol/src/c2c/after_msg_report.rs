@@ -26,7 +26,8 @@ pub struct AfterMsgReport {
     #[serde(rename = "Peer_Account")]
     pub peer: UserId,
     /// Up to when everything is read.
-    pub last_read_time: UnixSeconds,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub last_read_time: Option<UnixSeconds>,
     /// One-to-one messages that the reader has not read yet, over all conversations.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub unread_msg_num: Option<i64>,

@@ -28,15 +28,17 @@ pub struct AfterSendMsg {
     #[serde(rename = "To_Account")]
     pub to: UserId,
     /// Sequence number, unsigned 32-bit; orders messages of the same second, and has gaps.
-    #[serde(with = "lenient::number")]
-    pub msg_seq: u64,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub msg_seq: Option<u64>,
     /// Random number, unsigned 32-bit.
-    #[serde(with = "lenient::number")]
-    pub msg_random: u64,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub msg_random: Option<u64>,
     /// When it was sent; messages are in order of this, then of `msg_seq`.
-    pub msg_time: UnixSeconds,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub msg_time: Option<UnixSeconds>,
     /// Identifies the message; a recall or an edit over REST asks for it.
-    pub msg_key: MsgKey,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub msg_key: Option<MsgKey>,
     /// The clients' identifier of the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub msg_id: Option<MsgId>,
@@ -53,10 +55,10 @@ pub struct AfterSendMsg {
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub unread_msg_num: Option<i64>,
     /// The elements.
-    #[serde(rename = "MsgBody", with = "lenient::list")]
+    #[serde(rename = "MsgBody", with = "lenient::elements")]
     pub body: Vec<MsgElement>,
     /// Custom data that is stored with the message; absent when the sender set none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub cloud_custom_data: Option<Box<str>>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
@@ -69,7 +71,7 @@ impl Payload for AfterSendMsg {
     }
 
     fn identity(&self) -> Option<Identity> {
-        Some(Identity::of(&[&self.msg_key]))
+        Identity::of_message(self.msg_key.as_ref())
     }
 
     fn elements(&self) -> &[MsgElement] {

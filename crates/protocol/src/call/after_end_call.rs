@@ -35,8 +35,8 @@ pub struct CallRecord {
     /// The call.
     pub call_id: CallId,
     /// Who called.
-    #[serde(rename = "Caller_Account")]
-    pub caller: UserId,
+    #[serde(default, rename = "Caller_Account", skip_serializing_if = "Option::is_none")]
+    pub caller: Option<UserId>,
     /// The members. The caller may be one of them.
     #[serde(default, rename = "CalleeList_Account", with = "lenient::list")]
     pub callees: Vec<UserId>,

@@ -41,8 +41,8 @@ pub struct ChangedUser {
     #[serde(rename = "User_Account")]
     pub user: UserId,
     /// What they did.
-    #[serde(rename = "ActionType")]
-    pub action: CallAction,
+    #[serde(default, rename = "ActionType", skip_serializing_if = "Option::is_none")]
+    pub action: Option<CallAction>,
 }
 
 open_enum! {

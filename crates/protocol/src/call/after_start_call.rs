@@ -24,7 +24,7 @@ pub struct AfterStartCall {
     #[serde(rename = "CallInfo")]
     pub call: CallInfo,
     /// Who takes part.
-    #[serde(rename = "UserList", with = "lenient::list")]
+    #[serde(default, rename = "UserList", with = "lenient::list")]
     pub users: Vec<CallUser>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

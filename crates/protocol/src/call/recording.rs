@@ -13,7 +13,8 @@ pub struct RecordingEvent {
     #[serde(default, rename = "EventGroupId", with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub group: Option<RecordingGroup>,
     /// What happened.
-    pub event_type: RecordingEventType,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub event_type: Option<RecordingEventType>,
     /// When the recording service sent it.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub callback_ts: Option<UnixMillis>,
@@ -43,7 +44,7 @@ pub struct RecordingInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
     /// The recording; the same in all its events.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub task_id: Option<Box<str>>,
     /// The details, with a form for each `event_type`: `{"Status": 0}` in the samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -24,7 +24,8 @@ use crate::types::{GroupId, MsgKey, UserId, open_code, open_enum};
 #[non_exhaustive]
 pub struct ResultNotify {
     /// Where the content was to appear.
-    pub scene: Scene,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scene: Option<Scene>,
     /// The application. In samples only.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub sdk_app_id: Option<u64>,
@@ -38,22 +39,22 @@ pub struct ResultNotify {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<ContentType>,
     /// The texts: one, or several of a custom message. Only for [`ContentType::Text`].
-    #[serde(default, with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, with = "lenient::texts", skip_serializing_if = "Vec::is_empty")]
     pub text_content: Vec<Box<str>>,
     /// Where the file can be downloaded; for every other [`ContentType`].
-    #[serde(default, rename = "FileURL", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "FileURL", with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub file_url: Option<Box<str>>,
     /// The message: its `MsgKey`, or in a group its `MsgSeq` as text. A group message without one was never delivered.
     #[serde(default, rename = "MsgID", skip_serializing_if = "Option::is_none")]
     pub msg_id: Option<MsgKey>,
     /// What was done with the content.
-    #[serde(rename = "CtxcbResult")]
-    pub result: CtxcbResult,
+    #[serde(default, rename = "CtxcbResult", with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub result: Option<CtxcbResult>,
     /// The moderation service's identifier of this request.
-    #[serde(default, rename = "CtxcbRequestId", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "CtxcbRequestId", with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub request_id: Option<Box<str>>,
     /// The words of a list that were found in a text.
-    #[serde(default, rename = "CtxcbKeywords", with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, rename = "CtxcbKeywords", with = "lenient::texts", skip_serializing_if = "Vec::is_empty")]
     pub keywords: Vec<Box<str>>,
     /// What the moderation service suggested.
     #[serde(default, rename = "CtxcbSuggestion", skip_serializing_if = "Option::is_none")]
@@ -62,16 +63,16 @@ pub struct ResultNotify {
     #[serde(default, rename = "CtxcbLabel", skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
     /// The same more closely, such as `InsinuationPorn`.
-    #[serde(default, rename = "CtxcbSubLabel", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "CtxcbSubLabel", with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub sub_label: Option<Box<str>>,
     /// The sub-label in words. In samples only.
-    #[serde(default, rename = "CtxcbSubLabelDesc", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "CtxcbSubLabelDesc", with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub sub_label_desc: Option<Box<str>>,
     /// The list that the words are from. In samples only.
-    #[serde(default, rename = "CtxcbLibName", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "CtxcbLibName", with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub lib_name: Option<Box<str>>,
     /// The custom data of the message; empty or absent for everything that is no message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub cloud_custom_data: Option<Box<str>>,
 }
 

@@ -31,7 +31,7 @@ pub struct BeforeImContactUser {
     #[serde(default, rename = "GroupId", skip_serializing_if = "Option::is_none")]
     pub skill_group: Option<NumberOrText>,
     /// The agent, by e-mail address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub member_id: Option<Box<str>>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

@@ -20,6 +20,7 @@ use crate::types::{UnixMillis, UserId, open_enum};
 #[non_exhaustive]
 pub struct MemberEventNotify {
     /// The agent, by e-mail address.
+    #[serde(with = "lenient::text")]
     pub member_id: Box<str>,
     /// What happened; there is one word so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,7 +29,7 @@ pub struct MemberEventNotify {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<AgentStatus>,
     /// Why they rest; empty with any other status.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub rest_reason: Option<Box<str>>,
     /// Where they are logged in.
     #[serde(default, rename = "ClientInfo", with = "lenient::list")]

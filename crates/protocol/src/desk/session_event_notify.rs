@@ -25,7 +25,8 @@ pub struct SessionEventNotify {
     /// The session.
     pub session_id: SessionId,
     /// What happened.
-    pub event: SessionEvent,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<SessionEvent>,
     /// How the user came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel_type: Option<ChannelType>,
@@ -36,10 +37,10 @@ pub struct SessionEventNotify {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer_service_id: Option<UserId>,
     /// The human agent, by e-mail address, if there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<Box<str>>,
     /// The agent who handed the session over. In the newer edition only, and perhaps empty.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub forward_from_agent_id: Option<Box<str>>,
     /// Whether the agent wrote first.
     #[serde(default, with = "lenient::boolean", skip_serializing_if = "Option::is_none")]
@@ -51,10 +52,10 @@ pub struct SessionEventNotify {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub msg_key: Option<MsgKey>,
     /// The elements of the message; none for other events.
-    #[serde(default, rename = "MsgBody", with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, rename = "MsgBody", with = "lenient::elements", skip_serializing_if = "Vec::is_empty")]
     pub body: Vec<MsgElement>,
     /// Custom data that is stored with the message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub cloud_custom_data: Option<Box<str>>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

@@ -26,8 +26,8 @@ pub struct AfterChangeGroupOwner {
     #[serde(default, rename = "Operator_Account", skip_serializing_if = "Option::is_none")]
     pub operator: Option<UserId>,
     /// Who owned it.
-    #[serde(rename = "OldOwner_Account")]
-    pub old_owner: UserId,
+    #[serde(default, rename = "OldOwner_Account", skip_serializing_if = "Option::is_none")]
+    pub old_owner: Option<UserId>,
     /// Who owns it now.
     #[serde(rename = "NewOwner_Account")]
     pub new_owner: UserId,

@@ -58,9 +58,10 @@ open_enum! {
 #[non_exhaustive]
 pub struct Attribute {
     /// Its name.
+    #[serde(with = "lenient::text")]
     pub key: Box<str>,
     /// Its value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub value: Option<Box<str>>,
 }
 

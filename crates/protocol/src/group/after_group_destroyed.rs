@@ -33,7 +33,7 @@ pub struct AfterGroupDestroyed {
     #[serde(default, rename = "Owner_Account", skip_serializing_if = "Option::is_none")]
     pub owner: Option<UserId>,
     /// Its name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub name: Option<Box<str>>,
     /// Its last members; empty for a community, whoever was in it.
     #[serde(default, rename = "MemberList", with = "lenient::list", skip_serializing_if = "Vec::is_empty")]

@@ -30,22 +30,22 @@ pub struct AfterGroupInfoChanged {
     #[serde(default, rename = "Operator_Account", skip_serializing_if = "Option::is_none")]
     pub operator: Option<UserId>,
     /// Its new name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub name: Option<Box<str>>,
     /// Its new introduction.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub introduction: Option<Box<str>>,
     /// Its new notice.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub notification: Option<Box<str>>,
     /// The address of its new avatar.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub face_url: Option<Box<str>>,
     /// Whether all members are muted now. Undocumented.
     #[serde(default, rename = "ShutUpAllMember", skip_serializing_if = "Option::is_none")]
     pub shut_up_all: Option<ShutUpAll>,
     /// How requests to join are handled now, in the words of the REST API. Undocumented.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub apply_join_option: Option<Box<str>>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

@@ -26,13 +26,14 @@ pub struct AfterGroupMsgExtension {
     #[serde(with = "lenient::number")]
     pub msg_seq: u64,
     /// What was done to the pairs.
-    pub operate_type: OperateType,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub operate_type: Option<OperateType>,
     /// The pairs concerned; empty for [`OperateType::Clear`].
     #[serde(default, rename = "ExtensionList", with = "lenient::list")]
     pub extensions: Vec<Extension>,
     /// The newest version over all pairs of the message.
-    #[serde(with = "lenient::number")]
-    pub seq: u64,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub event_time: Option<UnixMillis>,
@@ -44,6 +45,6 @@ impl Payload for AfterGroupMsgExtension {
     }
 
     fn identity(&self) -> Option<Identity> {
-        Some(Identity::of(&[&self.group_id, &self.msg_seq, &self.seq, &self.operate_type.code()]))
+        Some(Identity::of(&[&self.group_id, &self.msg_seq, &self.seq?, &self.operate_type?.code()]))
     }
 }

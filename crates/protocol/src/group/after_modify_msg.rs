@@ -32,7 +32,7 @@ pub struct AfterModifyMsg {
     #[serde(with = "lenient::number")]
     pub msg_seq: u64,
     /// The new elements.
-    #[serde(default, rename = "MsgBody", with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, rename = "MsgBody", with = "lenient::elements", skip_serializing_if = "Vec::is_empty")]
     pub body: Vec<MsgElement>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

@@ -42,11 +42,11 @@ pub struct Receipt {
     #[serde(with = "lenient::number")]
     pub msg_seq: u64,
     /// How many members have read it.
-    #[serde(with = "lenient::number")]
-    pub read_num: u64,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub read_num: Option<u64>,
     /// How many members have not.
-    #[serde(with = "lenient::number")]
-    pub unread_num: u64,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub unread_num: Option<u64>,
     /// The members who have read it now.
     #[serde(default, rename = "ReadReceiptMembers", with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
     pub readers: Vec<Member>,

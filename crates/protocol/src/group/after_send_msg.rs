@@ -39,10 +39,11 @@ pub struct AfterSendMsg {
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub random: Option<u64>,
     /// Sequence number, unsigned 32-bit; identifies the message in its group or topic, and puts messages in order.
-    #[serde(with = "lenient::number")]
-    pub msg_seq: u64,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub msg_seq: Option<u64>,
     /// When it was sent, by Chat's clock.
-    pub msg_time: UnixSeconds,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub msg_time: Option<UnixSeconds>,
     /// The client's identifier of the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub msg_id: Option<MsgId>,
@@ -50,10 +51,10 @@ pub struct AfterSendMsg {
     #[serde(default, rename = "OnlineOnlyFlag", with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub online_only: Option<bool>,
     /// The elements.
-    #[serde(rename = "MsgBody", with = "lenient::list")]
+    #[serde(rename = "MsgBody", with = "lenient::elements")]
     pub body: Vec<MsgElement>,
     /// Custom data that is stored with the message; absent when the sender set none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub cloud_custom_data: Option<Box<str>>,
     /// The topic of a community that the message belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,7 +63,7 @@ pub struct AfterSendMsg {
     #[serde(default, rename = "GroupAtInfo", with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<Mention>,
     /// Undocumented: `Normal` where it was seen, in live groups.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub msg_priority: Option<Box<str>>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
@@ -89,7 +90,7 @@ impl Payload for AfterSendMsg {
 
     fn identity(&self) -> Option<Identity> {
         let topic = self.topic_id.as_ref().map_or("", TopicId::as_str);
-        Some(Identity::of(&[&self.group_id, &topic, &self.msg_seq]))
+        Some(Identity::of(&[&self.group_id, &topic, &self.msg_seq?]))
     }
 
     fn elements(&self) -> &[MsgElement] {

@@ -30,16 +30,16 @@ pub struct AfterTopicInfoChanged {
     #[serde(default, rename = "Operator_Account", skip_serializing_if = "Option::is_none")]
     pub operator: Option<UserId>,
     /// The new name of the topic.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub name: Option<Box<str>>,
     /// Its new introduction.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub introduction: Option<Box<str>>,
     /// Its new notice.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub notification: Option<Box<str>>,
     /// The address of its new avatar.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub face_url: Option<Box<str>>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

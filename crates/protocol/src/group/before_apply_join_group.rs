@@ -30,7 +30,7 @@ pub struct BeforeApplyJoinGroup {
     #[serde(rename = "Requestor_Account")]
     pub requestor: UserId,
     /// What they say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub apply_msg: Option<Box<str>>,
     /// The private topic that they want to join.
     #[serde(default, skip_serializing_if = "Option::is_none")]

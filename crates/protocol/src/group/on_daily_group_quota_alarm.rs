@@ -22,11 +22,11 @@ use crate::types::UnixMillis;
 #[non_exhaustive]
 pub struct OnDailyGroupQuotaAlarm {
     /// Groups created today, less those dissolved.
-    #[serde(with = "lenient::number")]
-    pub quota_used: u64,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub quota_used: Option<u64>,
     /// How many may be added in a day.
-    #[serde(with = "lenient::number")]
-    pub quota: u64,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub quota: Option<u64>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub event_time: Option<UnixMillis>,

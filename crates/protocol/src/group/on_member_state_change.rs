@@ -28,7 +28,8 @@ pub struct OnMemberStateChange {
     #[serde(default, rename = "Type", skip_serializing_if = "Option::is_none")]
     pub group_type: Option<GroupType>,
     /// Whether they went or came.
-    pub event_type: EventType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_type: Option<EventType>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_cause: Option<EventCause>,

@@ -41,14 +41,14 @@ pub struct SendMsgException {
     #[serde(default, rename = "OnlineOnlyFlag", with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub online_only: Option<bool>,
     /// The elements.
-    #[serde(rename = "MsgBody", with = "lenient::list")]
+    #[serde(rename = "MsgBody", with = "lenient::elements")]
     pub body: Vec<MsgElement>,
     /// Custom data that is stored with the message; absent when the sender set none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub cloud_custom_data: Option<Box<str>>,
     /// The error code of the failure: 10010 or 10015 no such group, 10017 muted, 10023 too many messages, and others.
-    #[serde(with = "lenient::number")]
-    pub error_code: i64,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<i64>,
     /// The text of the failure.
     #[serde(default, with = "lenient::text")]
     pub error_info: Box<str>,

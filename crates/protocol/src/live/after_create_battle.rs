@@ -23,7 +23,7 @@ pub struct AfterCreateBattle {
     /// The room that calls.
     pub from_room_id: RoomId,
     /// The rooms that are called.
-    #[serde(rename = "ToRoomIdList", with = "lenient::list")]
+    #[serde(default, rename = "ToRoomIdList", with = "lenient::list")]
     pub to_room_ids: Vec<RoomId>,
     /// How long the call waits for answers, in milliseconds.
     #[serde(default, rename = "Timeout", with = "lenient::number", skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ pub struct AfterCreateBattle {
     #[serde(default, with = "lenient::boolean")]
     pub need_response: bool,
     /// Data of the application.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub extension_info: Option<Box<str>>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

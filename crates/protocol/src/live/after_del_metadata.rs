@@ -23,7 +23,7 @@ pub struct AfterDelMetadata {
     /// The room.
     pub room_id: RoomId,
     /// What was deleted.
-    #[serde(with = "lenient::list")]
+    #[serde(with = "lenient::texts")]
     pub keys: Vec<Box<str>>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

@@ -20,7 +20,8 @@ pub struct AfterMemberStateChanged {
     /// The room.
     pub room_id: RoomId,
     /// What the members are now.
-    pub event_type: MemberState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_type: Option<MemberState>,
     /// How that came about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_cause: Option<StateCause>,

@@ -27,8 +27,8 @@ pub struct AfterModifyAdmin {
     #[serde(rename = "Admin_Account", with = "lenient::list")]
     pub admins: Vec<UserId>,
     /// What was done with them.
-    #[serde(rename = "opType")]
-    pub op_type: AdminChange,
+    #[serde(default, rename = "opType", skip_serializing_if = "Option::is_none")]
+    pub op_type: Option<AdminChange>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub event_time: Option<UnixMillis>,

@@ -35,7 +35,7 @@ pub struct AfterStartBattle {
     #[serde(rename = "FromRoomInfo")]
     pub from_room: BattleRoom,
     /// The rooms that were called.
-    #[serde(rename = "ToRoomList", with = "lenient::list")]
+    #[serde(default, rename = "ToRoomList", with = "lenient::list")]
     pub to_rooms: Vec<BattleRoom>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

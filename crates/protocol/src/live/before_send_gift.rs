@@ -37,7 +37,7 @@ pub struct Gift {
     #[serde(rename = "From_Account")]
     pub from: UserId,
     /// Who receives.
-    #[serde(rename = "To_Account", with = "lenient::list")]
+    #[serde(default, rename = "To_Account", with = "lenient::list")]
     pub to: Vec<UserId>,
     /// When it was sent.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

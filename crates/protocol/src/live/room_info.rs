@@ -12,7 +12,7 @@ pub struct RoomInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room_id: Option<RoomId>,
     /// Its name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub room_name: Option<Box<str>>,
     /// What it is for: `Live`, though the table says `Meeting`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,13 +51,13 @@ pub struct RoomInfo {
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub view_count: Option<u64>,
     /// The address of its cover.
-    #[serde(default, rename = "CoverURL", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "CoverURL", with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub cover_url: Option<Box<str>>,
     /// The address of its background.
-    #[serde(default, rename = "BackgroundURL", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "BackgroundURL", with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub background_url: Option<Box<str>>,
     /// Data of the application.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub custom_info: Option<Box<str>>,
     /// When it was created.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

@@ -26,16 +26,16 @@ pub struct AfterOfficialAccountInfoChanged {
     #[serde(default, rename = "Operator_Account", skip_serializing_if = "Option::is_none")]
     pub operator: Option<UserId>,
     /// Its name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub name: Option<Box<str>>,
     /// Its introduction.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub introduction: Option<Box<str>>,
     /// The address of its avatar.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub face_url: Option<Box<str>>,
     /// The organization behind it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub organization: Option<Box<str>>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

@@ -23,7 +23,8 @@ pub struct AfterSendMsg {
     #[serde(rename = "Official_Account")]
     pub account: OfficialAccountId,
     /// Identifies the message within the account; a recall over REST asks for it.
-    pub msg_key: MsgKey,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub msg_key: Option<MsgKey>,
     /// When it was sent, by the clock of the service.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub msg_time: Option<UnixSeconds>,
@@ -31,10 +32,10 @@ pub struct AfterSendMsg {
     #[serde(default, rename = "OnlineOnlyFlag", with = "lenient::flag")]
     pub online_only: bool,
     /// The elements.
-    #[serde(rename = "MsgBody", with = "lenient::list")]
+    #[serde(rename = "MsgBody", with = "lenient::elements")]
     pub body: Vec<MsgElement>,
     /// Custom data that is stored with the message; absent when the sender set none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub cloud_custom_data: Option<Box<str>>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
@@ -47,7 +48,8 @@ impl Payload for AfterSendMsg {
     }
 
     fn identity(&self) -> Option<Identity> {
-        Some(Identity::of(&[&self.account, &self.msg_key]))
+        let key = self.msg_key.as_ref().filter(|key| !key.as_str().is_empty())?;
+        Some(Identity::of(&[&self.account, key]))
     }
 
     fn elements(&self) -> &[MsgElement] {

@@ -26,10 +26,10 @@ pub struct BeforeSendMsg {
     #[serde(default, rename = "OnlineOnlyFlag", with = "lenient::flag")]
     pub online_only: bool,
     /// The elements.
-    #[serde(rename = "MsgBody", with = "lenient::list")]
+    #[serde(rename = "MsgBody", with = "lenient::elements")]
     pub body: Vec<MsgElement>,
     /// Custom data that is stored with the message; absent when the sender set none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub cloud_custom_data: Option<Box<str>>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

@@ -19,8 +19,10 @@ use crate::lenient;
 #[non_exhaustive]
 pub struct RequestOverLimit {
     /// The service, as in the path of the REST call: `openim`, `group_open_http_svc`.
+    #[serde(with = "lenient::text")]
     pub service_name: Box<str>,
     /// The interface of that service, such as `sendmsg`.
+    #[serde(with = "lenient::text")]
     pub command: Box<str>,
     /// Calls per second that were seen; may be below `limit` as well as far above it.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

@@ -40,7 +40,8 @@ pub struct ProfileItem {
     /// Which field.
     pub tag: ProfileTag,
     /// Its new value.
-    pub value: NumberOrText,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<NumberOrText>,
 }
 
 open_enum! {

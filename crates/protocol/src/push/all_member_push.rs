@@ -35,15 +35,16 @@ pub struct AllMemberPush {
 #[non_exhaustive]
 pub struct AllMemberPushEvent {
     /// The command, once more.
-    #[serde(default, rename = "CallbackCommand", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "CallbackCommand", with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub command: Option<Box<str>>,
     /// Whether the user was offline or online.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub event_type: Option<PushKind>,
     /// The task, as the request that started it was told; may begin with `batch_`.
-    pub task_id: Box<str>,
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<Box<str>>,
     /// The caller's own identifier, from the request that started the task. In newer editions, and in no sample.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub data_id: Option<Box<str>>,
     /// When the task was started.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
@@ -61,7 +62,8 @@ pub struct AllMemberPushEvent {
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub device_type: Option<PushPlatform>,
     /// How far it has come.
-    pub push_stage: PushStage,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub push_stage: Option<PushStage>,
     /// 0 for success, else the code of the failure.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub err_code: Option<i64>,

@@ -35,7 +35,7 @@ pub struct OfflinePush {
 #[non_exhaustive]
 pub struct OfflinePushEvent {
     /// The command, once more.
-    #[serde(default, rename = "CallbackCommand", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "CallbackCommand", with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub command: Option<Box<str>>,
     /// What kind of message it is.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
@@ -53,7 +53,8 @@ pub struct OfflinePushEvent {
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub push_platform: Option<PushPlatform>,
     /// How far it has come.
-    pub push_stage: PushStage,
+    #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub push_stage: Option<PushStage>,
     /// Identifies a one-to-one message; empty or absent for groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub msg_key: Option<MsgKey>,
@@ -70,7 +71,7 @@ pub struct OfflinePushEvent {
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub msg_time: Option<UnixSeconds>,
     /// Identifies the push; the console can look for it. Older editions have none.
-    #[serde(default, rename = "PushID", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "PushID", with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub push_id: Option<Box<str>>,
     /// 0 for success, else the code of the failure.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

@@ -29,7 +29,7 @@ pub struct AfterMemberLeave {
     #[serde(rename = "MemberList_Account", with = "lenient::list")]
     pub members: Vec<UserId>,
     /// Why, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub reason: Option<Box<str>>,
     /// When the callback was caused.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

@@ -13,7 +13,7 @@ pub struct RoomInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room_id: Option<RoomId>,
     /// Its name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub room_name: Option<Box<str>>,
     /// What it is for: `Meeting`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,7 +52,7 @@ pub struct RoomInfo {
     #[serde(default, with = "lenient::boolean", skip_serializing_if = "Option::is_none")]
     pub is_cloud_recording_disabled: Option<bool>,
     /// Data of the application.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub custom_info: Option<Box<str>>,
     /// When it is to open.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]

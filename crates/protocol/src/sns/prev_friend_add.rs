@@ -20,8 +20,8 @@ use crate::types::{UnixMillis, UserId};
 #[non_exhaustive]
 pub struct PrevFriendAdd {
     /// Who made the request.
-    #[serde(rename = "Requester_Account")]
-    pub requester: UserId,
+    #[serde(default, rename = "Requester_Account", skip_serializing_if = "Option::is_none")]
+    pub requester: Option<UserId>,
     /// Who wants friends: the A of *A adds B*.
     #[serde(rename = "From_Account")]
     pub from: UserId,
@@ -48,16 +48,16 @@ pub struct FriendItem {
     #[serde(rename = "To_Account")]
     pub to: UserId,
     /// How `from` will call them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub remark: Option<Box<str>>,
     /// The friend list of `from` that they come into.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub group_name: Option<Box<str>>,
     /// Where the request comes from: `AddSource_Type_` and a word of the application.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub add_source: Option<Box<str>>,
     /// What `from` says to them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub add_wording: Option<Box<str>>,
 }
 

@@ -21,8 +21,8 @@ use crate::types::{UnixMillis, UserId, open_enum};
 #[non_exhaustive]
 pub struct PrevFriendResponse {
     /// Who sent the answers. One English edition says: who sent the friend request.
-    #[serde(rename = "Requester_Account")]
-    pub requester: UserId,
+    #[serde(default, rename = "Requester_Account", skip_serializing_if = "Option::is_none")]
+    pub requester: Option<UserId>,
     /// Who answers.
     #[serde(rename = "From_Account")]
     pub from: UserId,
@@ -43,14 +43,14 @@ pub struct ResponseFriendItem {
     #[serde(rename = "To_Account")]
     pub to: UserId,
     /// How `from` will call them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub remark: Option<Box<str>>,
     /// The friend list of `from` that they come into.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub tag_name: Option<Box<str>>,
     /// Yes or no.
-    #[serde(rename = "ResponseAction")]
-    pub action: ResponseAction,
+    #[serde(default, rename = "ResponseAction", skip_serializing_if = "Option::is_none")]
+    pub action: Option<ResponseAction>,
 }
 
 open_enum! {

@@ -30,7 +30,7 @@ pub struct StateChange {
     #[serde(default, rename = "KickedDevice", with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
     pub kicked_devices: Vec<KickedDevice>,
     /// The custom status where it stands beside `info`; [`StateChange::custom_status`] looks in both places.
-    #[serde(default, rename = "CustomStatus", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "CustomStatus", with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub custom_status_beside_info: Option<Box<str>>,
     /// When it happened. The oldest editions have none.
     #[serde(default, with = "lenient::number", skip_serializing_if = "Option::is_none")]
@@ -43,7 +43,8 @@ pub struct StateChange {
 #[non_exhaustive]
 pub struct Info {
     /// What happened to the connection, or to the status.
-    pub action: Action,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
     /// Whose state it is.
     #[serde(rename = "To_Account")]
     pub to: UserId,
@@ -51,7 +52,7 @@ pub struct Info {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// The custom status where it stands in here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub custom_status: Option<Box<str>>,
 }
 
@@ -61,7 +62,8 @@ pub struct Info {
 #[non_exhaustive]
 pub struct KickedDevice {
     /// What it runs on.
-    pub platform: Platform,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
 }
 
 open_enum! {
@@ -108,6 +110,6 @@ impl Payload for StateChange {
     fn identity(&self) -> Option<Identity> {
         let Info { action, to, reason, .. } = &self.info;
         let reason = reason.as_ref().map_or("", Reason::as_str);
-        self.event_time.map(|time| Identity::of(&[to, &time, action, &reason]))
+        Some(Identity::of(&[to, &self.event_time?, action.as_ref()?, &reason]))
     }
 }

@@ -1,5 +1,6 @@
 //! Every sample of the wire corpus is read as what it says, with nothing unread and nothing lost.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -84,13 +85,16 @@ fn every_field_of_a_sample_comes_out_under_its_own_name_again() {
     });
 }
 
+/// Whether it stands for a number, a flag or nothing.
+fn is_scalar_in_quotes(text: &str) -> bool {
+    text.parse::<f64>().is_ok() || ["true", "false", ""].contains(&text)
+}
+
 /// The body as Tencent might send it tomorrow.
 fn changed(value: &mut Value) {
     match value {
         Value::Number(number) => *value = Value::String(number.to_string()),
-        Value::String(text)
-            if text.parse::<f64>().is_err() && text != "false" && text != "true" && !text.is_empty() =>
-        {
+        Value::String(text) if !is_scalar_in_quotes(text) => {
             *value = Value::String(format!("new {text}"));
         }
         Value::Array(items) => items.iter_mut().for_each(changed),
@@ -126,5 +130,79 @@ fn a_null_is_as_good_as_a_missing_field() {
                 decode(command, &format!("{shape} with {key} null"), &without.to_string());
             }
         }
+    });
+}
+
+fn sample(command: Command) -> Map<String, Value> {
+    let (_, body) = shapes(command).into_iter().find(|(name, _)| name == "sample").unwrap();
+    serde_json::from_str(&body).unwrap()
+}
+
+fn is_read(command: Command, body: &Map<String, Value>) -> bool {
+    AnyCallback::decode(command, &serde_json::to_vec(body).unwrap()).callback.is_ok()
+}
+
+/// The fields at the top of the sample without which it is not read.
+fn required(command: Command) -> Vec<String> {
+    let sample = sample(command);
+    let is_required = |key: &&String| {
+        let mut without = sample.clone();
+        without.remove(*key);
+        !is_read(command, &without)
+    };
+    sample.keys().filter(is_required).cloned().collect()
+}
+
+#[test]
+fn only_the_core_of_a_body_is_required() {
+    let mut now = String::new();
+    for command in <Command as strum::IntoEnumIterator>::iter() {
+        writeln!(now, "{command}\t{}", required(command).join(",")).unwrap();
+    }
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/required.golden");
+    if fs::read_to_string(&golden).unwrap_or_default() != now {
+        fs::write(&golden, now).unwrap();
+        panic!("required.golden was out of date, and is up to date now: look at the difference");
+    }
+}
+
+#[test]
+fn a_body_with_nothing_but_its_core_is_read() {
+    for command in <Command as strum::IntoEnumIterator>::iter() {
+        let required = required(command);
+        let mut core = sample(command);
+        core.retain(|key, _| required.contains(key));
+        let (callback, _) = decode(command, "core", &Value::from(core.clone()).to_string());
+        // Whatever is asked of it, it has an answer.
+        let payload = callback.payload();
+        let _ = (payload.identity(), payload.ordering_key(), payload.asked());
+        assert_eq!(plain(&serde_json::to_value(&callback).unwrap()), plain(&core.into()), "{command}");
+    }
+}
+
+/// The body with a number for every text but the types of elements, which decide how their content is read.
+fn numbered(value: &mut Value, next: &mut u64) {
+    match value {
+        Value::String(text) if !is_scalar_in_quotes(text) => {
+            *value = Value::from(*next);
+            *next += 1;
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| numbered(item, next)),
+        Value::Object(fields) => {
+            fields.iter_mut().filter(|(key, _)| *key != "MsgType").for_each(|(_, value)| numbered(value, next));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn every_text_may_be_a_number() {
+    each_shape(|command, shape, body| {
+        let mut body: Value = serde_json::from_str(body).unwrap();
+        body.as_object_mut().unwrap().remove("CallbackCommand");
+        numbered(&mut body, &mut 2);
+        let (callback, unread) = decode(command, shape, &body.to_string());
+        assert!(unread.is_empty(), "{command}/{shape}: {unread:?}");
+        assert_eq!(plain(&serde_json::to_value(&callback).unwrap()), plain(&body), "{command}/{shape}");
     });
 }

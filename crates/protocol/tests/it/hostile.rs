@@ -218,7 +218,7 @@ fn a_large_body_takes_no_longer_than_its_size() {
     taken(&message(&format!(r#","CloudCustomData":"{}""#, "\\n".repeat(size / 2))));
     taken(&message(&format!(r#","{}":0"#, "k".repeat(size))));
     taken(&message(&format!(r#","New":[{}]"#, many("0"))));
-    taken(&format!(r#"{{"GroupId":"g","From_Account":"u","MsgBody":[{}]}}"#, many("{}")));
+    refused(format!(r#"{{"GroupId":"g","From_Account":"u","MsgBody":[{}]}}"#, many("{}")));
     taken(&format!(
         r#"{{"GroupId":"g","From_Account":"u","MsgBody":[{}]}}"#,
         many(r#"{"MsgType":"TIMTextElem","MsgContent":{"Text":""}}"#)
@@ -413,4 +413,82 @@ fn a_command_that_is_no_text_is_as_good_as_none() {
         assert!(decoded.callback.is_ok(), "{command}");
         assert_eq!(decoded.command, None, "{command}");
     }
+}
+
+#[test]
+fn a_body_has_no_more_elements_than_any_message() {
+    let body =
+        |count: usize| format!(r#"{{"MsgBody":[{}],"GroupId":"g","From_Account":"u"}}"#, vec!["{}"; count].join(","));
+    taken(&body(10_000));
+    assert_eq!(elements(&body(10_000)).len(), 10_000);
+    assert_eq!(refused(body(10_001)), "/MsgBody");
+    assert_eq!(refused(body(300_000)), "/MsgBody");
+
+    // Inside of a combined message it is the combined message that stays raw.
+    let core = format!("[{}]", vec!["{}"; 10_001].join(","));
+    let body = format!(r#"{{"GroupId":"g","From_Account":"u","MsgBody":{}}}"#, relays(1, &core));
+    assert_eq!(taken(&body), ["/MsgBody/0/MsgContent"]);
+}
+
+#[test]
+fn a_pointer_is_cut_off_where_it_gets_long() {
+    let key = "ключ/~".repeat(1 << 15);
+    let fields = (0..200).map(|i| format!(r#""{i}":0"#)).collect::<Vec<_>>().join(",");
+    let short = "k".repeat(255);
+    assert_eq!(taken(&message(&format!(r#","{short}":0"#))), [format!("/{short}")]);
+    assert_eq!(taken(&message(&format!(r#","{short}k":0"#))), [format!("/{}…", "k".repeat(252))]);
+
+    let whole = format!("/{}", key.replace('~', "~0").replace('/', "~1"));
+    let core = format!(r#"[{{"MsgType":"TIMTextElem","MsgContent":{{"Text":"","{key}":0}}}}]"#);
+    let body = format!(r#"{{"GroupId":"g","From_Account":"u","MsgBody":{},"{key}":{{{fields}}}}}"#, relays(3, &core));
+    let unread = taken(&body);
+    assert_eq!(unread.len(), 2);
+    for pointer in &unread {
+        assert!(pointer.len() <= 256 && pointer.ends_with('…'), "{} bytes", pointer.len());
+    }
+    assert!(whole.starts_with(unread[0].trim_end_matches('…')), "{}", unread[0]);
+    assert!(unread[1].starts_with("/MsgBody/0/MsgContent/MsgList/0/MsgBody/0/"), "{}", unread[1]);
+}
+
+#[test]
+fn the_place_of_an_error_is_cut_off_where_it_gets_long() {
+    let key = "k".repeat(1 << 12);
+    for command in Command::iter() {
+        for body in [format!(r#"{{"{key}":{{"{key}":["#), format!(r#"{{"CreatedGroupNum":{{"{key}":1e999}}}}"#)] {
+            if let Err(error) = read(command, body.as_bytes()).callback {
+                assert!(error.path.len() <= 256, "{command}: {} bytes", error.path.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_command_of_a_body_is_found_although_it_is_no_utf8() {
+    let body = |before: &[u8], after: &[u8]| {
+        [b"{", before, br#""CallbackCommand":"Group.CallbackAfterSendMsg""#, after, b"}"].concat()
+    };
+    for body in [
+        body(b"\"New\":\"\xFF\",", b""),
+        body(b"\"\xFF\":0,", b""),
+        body(b"", b",\"New\":\"\xED\xA0\x80\""),
+        body(b"", b"\xFF"),
+        body(b"\"GroupId\":\"\xC3\",", b",\"New\":\xC3"),
+    ] {
+        let decoded = read(BEFORE_SEND, &body);
+        assert!(decoded.callback.is_err());
+        assert_eq!(decoded.command, Some(Command::GroupAfterSendMsg.into()));
+        for (query, contradicts) in [("Group.CallbackBeforeSendMsg", true), ("Group.CallbackAfterSendMsg", false)] {
+            let event = Event::read(Query::parse(&format!("CallbackCommand={query}")), body.clone().into());
+            assert_eq!(event.contradicts_itself(), contradicts);
+        }
+    }
+    assert_eq!(command_of(br#"\xFF{"CallbackCommand":"Group.CallbackAfterSendMsg"}"#), None);
+}
+
+#[test]
+fn an_empty_command_in_the_query_is_none() {
+    let body = message(r#","CallbackCommand":"Group.CallbackBeforeSendMsg""#);
+    let event = Event::read(Query::parse("CallbackCommand=&SdkAppid=1"), body.into());
+    assert_eq!(event.command(), &BEFORE_SEND.into());
+    assert!(event.callback().is_some_and(|callback| callback.is_ok()) && !event.contradicts_itself());
 }

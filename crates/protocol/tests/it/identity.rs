@@ -176,3 +176,31 @@ fn an_unknown_command_has_no_order_and_the_hash_of_its_content_as_its_identity()
     // The application and the length of the name as eight bytes each, the name, the body.
     assert_eq!(event.id().as_str(), "sha256:a0e9093e954acbbbdd91e07a9456a260b85097181842eb62baf5578ddbede841");
 }
+
+#[test]
+fn a_message_without_what_identifies_it_has_the_hash_of_its_content() {
+    for (command, keys) in [
+        (Command::C2cBeforeSendMsg, ["MsgKey"].as_slice()),
+        (Command::C2cAfterSendMsg, &["MsgKey"]),
+        (Command::BotOnC2cMessage, &["MsgKey"]),
+        (Command::ChatbotOnC2cSignalMessage, &["MsgKey"]),
+        (Command::OfficialAccountAfterSendMsg, &["MsgKey"]),
+        (Command::GroupAfterSendMsg, &["MsgSeq"]),
+        (Command::BotOnGroupMessage, &["MsgSeq"]),
+        (Command::C2cAfterC2cMsgExtension, &["Seq", "OperateType"]),
+        (Command::GroupAfterGroupMsgExtension, &["Seq", "OperateType"]),
+        (Command::StateChange, &["EventTime"]),
+    ] {
+        for key in keys {
+            let mut sent: Map<String, Value> = serde_json::from_str(&body(command)).unwrap();
+            assert!(sent.remove(*key).is_some(), "{command} has no {key}");
+            let (query, without) = (query(command), Value::from(sent.clone()).to_string());
+            let event = read(&query, without);
+            assert!(event.callback().is_some_and(|callback| callback.is_ok()), "{command} without {key}");
+            assert!(event.id().as_str().starts_with("sha256:"), "{command} without {key}");
+            sent.insert((*key).to_owned(), "".into());
+            let empty = read(&query, Value::from(sent).to_string());
+            assert!(empty.id().as_str().starts_with("sha256:"), "{command} with an empty {key}");
+        }
+    }
+}

@@ -320,7 +320,7 @@ fn every_friend_answered_has_a_verdict() {
     );
     answers(
         wish.decide(|item| match item.action {
-            sns::ResponseAction::Reject => Verdict::Allow,
+            Some(sns::ResponseAction::Reject) => Verdict::Allow,
             _ => Verdict::reject(first, "not yet"),
         }),
         Effect::Partial,

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use chathook_protocol::{Command, Event, Raw, bot, c2c, group, sns};
 use chathook_router::{BoxError, BuildError, Ctx, Decided, Fallbacks, Router};
-use strum::IntoEnumIterator;
 use tokio::time::Instant;
 
 use crate::{BLACK_LIST, Count, DEADLINE, GROUP_MSG, decide, event, observe};
@@ -37,7 +36,7 @@ async fn count(cx: Ctx<App>, _added: sns::BlackListAdd) -> Result<(), BoxError> 
 }
 
 fn handled<S: Send + Sync + 'static>(router: &Router<S>) -> Vec<Command> {
-    Command::iter().filter(|command| router.handles(*command)).collect()
+    router.handled().collect()
 }
 
 #[test]
