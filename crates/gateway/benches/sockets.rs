@@ -134,12 +134,12 @@ fn request() -> Vec<u8> {
     .into_bytes()
 }
 
-/// Sends `limit` requests or for `time` on 64 kept connections from one thread; gives answers per second.
+/// Sends `limit` requests, or for `time`, on 64 kept connections; gives answers per second.
 fn load(address: SocketAddr, time: Duration, limit: u64) -> f64 {
     let request = Arc::new(request());
     let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let started = Instant::now();
-    // Few threads with a window of connections each: the load must not cost more than what it measures.
+    // Few threads for many connections: the load must not cost more than what it measures.
     let threads: Vec<_> = (0..4)
         .map(|_| {
             let (request, stop, answers) = (Arc::clone(&request), Arc::clone(&stop), Arc::clone(&answers));
@@ -147,16 +147,19 @@ fn load(address: SocketAddr, time: Duration, limit: u64) -> f64 {
                 let mut connections: Vec<_> =
                     (0..CONNECTIONS / 4).map(|_| TcpStream::connect(address).unwrap()).collect();
                 let mut buffer = [0; 4096];
-                while !stop.load(Ordering::Relaxed) {
-                    for connection in &mut connections {
-                        connection.write_all(&request).unwrap();
+                for connection in &mut connections {
+                    connection.write_all(&request).unwrap();
+                }
+                // Each connection has its next request as soon as its answer was read, as with a sender that waits.
+                for i in (0..connections.len()).cycle() {
+                    let length = connections[i].read(&mut buffer).unwrap();
+                    let answer = &buffer[..length];
+                    assert!(answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(br#""ErrorCode":0}"#));
+                    answers.fetch_add(1, Ordering::Relaxed);
+                    if stop.load(Ordering::Relaxed) {
+                        break;
                     }
-                    for connection in &mut connections {
-                        let length = connection.read(&mut buffer).unwrap();
-                        let answer = &buffer[..length];
-                        assert!(answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(br#""ErrorCode":0}"#));
-                        answers.fetch_add(1, Ordering::Relaxed);
-                    }
+                    connections[i].write_all(&request).unwrap();
                 }
             })
         })
