@@ -1,4 +1,4 @@
-//! What arrives and is not in the catalog: kept by name, for people to look at.
+//! What arrives and is not in the table of commands or in their types: kept by name, for people to look at.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
