@@ -1,14 +1,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chathook_gateway::{Config, Gateway, GatewayBuilder};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use crate::wire::{Connection, Response, request};
@@ -33,7 +33,8 @@ enum Runs {
     Library(Option<oneshot::Sender<()>>),
 }
 
-type Log = Arc<Mutex<String>>;
+/// What the program has written so far; a reader can wait for more.
+type Log = Arc<watch::Sender<String>>;
 
 /// How a process ended.
 #[derive(Debug)]
@@ -229,12 +230,9 @@ impl TestGateway {
     /// # Panics
     /// When it does not come.
     pub async fn logged(&self, part: &str) {
-        let wait = async {
-            while !text(&self.log).contains(part) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        assert!(timeout(LIMIT, wait).await.is_ok(), "the log has no {part:?}:\n{}", text(&self.log));
+        let mut log = self.log.subscribe();
+        let found = timeout(LIMIT, log.wait_for(|text| text.contains(part))).await.is_ok();
+        assert!(found, "the log has no {part:?}:\n{}", text(&self.log));
     }
 
     /// Sends a signal to the process.
@@ -272,11 +270,12 @@ impl Drop for TestGateway {
 }
 
 fn append(log: &Log, line: &str) {
-    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-    log.push_str(line);
-    log.push('\n');
+    log.send_modify(|text| {
+        text.push_str(line);
+        text.push('\n');
+    });
 }
 
 fn text(log: &Log) -> String {
-    log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    log.borrow().clone()
 }

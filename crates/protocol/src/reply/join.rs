@@ -27,7 +27,7 @@ pub struct JoinDecision<J: Joiner>(Choice<J::Code>, PhantomData<J>);
 
 #[derive(Debug, Clone)]
 enum Choice<C> {
-    Admit { refused: Vec<UserId>, all: bool },
+    Admit { refused: Vec<UserId>, is_nobody: bool },
     Refuse,
     Reject { code: C, info: String },
 }
@@ -66,7 +66,7 @@ impl<J: Joiner> JoinDecision<J> {
     /// All may join.
     #[must_use]
     pub fn allow() -> Self {
-        Self(Choice::Admit { refused: Vec::new(), all: false }, PhantomData)
+        Self(Choice::Admit { refused: Vec::new(), is_nobody: false }, PhantomData)
     }
 
     /// None may join; the client sees Chat's general refusal.
@@ -92,8 +92,8 @@ impl<J: Joiner> JoinDecision<J> {
                 refused.push(user.clone());
             }
         }
-        let all = !admitted && !refused.is_empty();
-        Self(Choice::Admit { refused, all }, PhantomData)
+        let is_nobody = !admitted && !refused.is_empty();
+        Self(Choice::Admit { refused, is_nobody }, PhantomData)
     }
 }
 
@@ -106,8 +106,8 @@ impl<J: Joiner> Reply for JoinDecision<J> {
     fn into_answer(self) -> Answer {
         match self.0 {
             Choice::Admit { refused, .. } if refused.is_empty() => allowance(),
-            Choice::Admit { refused, all } => {
-                let effect = if all { Effect::Reject } else { Effect::Partial };
+            Choice::Admit { refused, is_nobody } => {
+                let effect = if is_nobody { Effect::Reject } else { Effect::Partial };
                 let users = Some(refused.as_slice());
                 match J::LEFT_OUT {
                     sealed::LeftOut::Members => Wire { refused_members: users, ..Wire::default() },
