@@ -2,10 +2,12 @@
 //! and its log.
 
 mod corpus;
+mod decider;
 mod gateway;
 mod wire;
 
 pub use corpus::{Sample, samples, shapes};
+pub use decider::{Behaviour, Down, Gate, Request, TestDecider, http_decider};
 pub use gateway::{Exit, TestGateway, binary, config, example};
 pub use wire::{Connection, Response, request};
 

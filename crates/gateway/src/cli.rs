@@ -7,6 +7,7 @@ mod sample;
 mod send;
 mod serve;
 mod sign;
+mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,8 +32,10 @@ struct Cli {
 enum Call {
     /// Runs the gateway.
     Serve(ConfigFile),
-    /// Checks a configuration, and prints who decides and what the fallback is for each command.
+    /// Checks a configuration, and prints who decides on each command, by when, and what the fallback is.
     Check(ConfigFile),
+    /// Tries cases on a configuration, without a network: what would be decided, and whether that was expected.
+    Test(test::Args),
     /// Lists every command with its phase, family and answer type.
     Commands(commands::Args),
     /// Reads a body and prints what was understood; exit code 1 with the JSON path when it does not decode.
@@ -66,6 +69,7 @@ pub async fn run() -> ExitCode {
     let result = match call {
         Call::Serve(file) => serve::run(&file.config).await,
         Call::Check(file) => check::run(&file.config),
+        Call::Test(args) => test::run(&args).await,
         Call::Commands(args) => commands::run(&args),
         Call::Decode(args) => decode::run(&args),
         Call::Sign(args) => sign::run(&args),

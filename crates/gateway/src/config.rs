@@ -1,6 +1,8 @@
 //! Configuration: defaults, then the file, then the environment. Leaves live with the parts that they configure.
 
+mod commands;
 mod key;
+mod list;
 mod secret;
 mod value;
 
@@ -9,7 +11,9 @@ use std::{fmt, fs, io};
 
 use serde::Deserialize;
 
+pub use self::commands::Commands;
 pub(crate) use self::key::nearest;
+pub use self::list::List;
 pub use self::secret::Secret;
 pub(crate) use self::secret::list as secrets;
 pub(crate) use self::value::{duration, networks, size};
@@ -29,6 +33,8 @@ pub struct Config {
     pub app: Vec<verify::AppConfig>,
     /// Deadlines and fallbacks.
     pub decide: decide::Config,
+    /// Who decides besides handlers, in order.
+    pub decider: Vec<decide::DeciderConfig>,
     /// The log.
     pub log: telemetry::Config,
     /// What happens on SIGTERM.
@@ -137,15 +143,17 @@ impl Config {
     pub(crate) fn files(&self) -> Vec<&Path> {
         let tokens = self.app.iter().flat_map(|app| &app.tokens).filter_map(Secret::file);
         let tls = self.callbacks.tls.iter().flat_map(|tls| tls.files());
-        self.origin.iter().map(Stamp::file).chain(tokens).chain(tls).collect()
+        let deciders = self.decider.iter().flat_map(decide::DeciderConfig::files);
+        self.origin.iter().map(Stamp::file).chain(tokens).chain(tls).chain(deciders).collect()
     }
 
     fn check(&self) -> Result<(), Invalid> {
         self.callbacks.check()?;
         self.admin.check()?;
         self.log.check()?;
-        verify::check(&self.app)?;
-        self.decide.check()
+        self.decide.check()?;
+        verify::check(&self.app, &self.decide)?;
+        decide::decider::check(&self.decider)
     }
 
     /// An error in the use of a checked configuration: a secret that cannot be read, say.

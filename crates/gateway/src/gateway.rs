@@ -1,27 +1,31 @@
 //! The gateway: built from a configuration and handlers, run until it is told to stop.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle, ServiceRequest, ServiceResponse, fn_service};
+use actix_web::dev::{Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use chathook_protocol::{Ack, Callback, Decision, FromEvent};
-use chathook_router::{BoxError, BuildError, Ctx, Fallbacks, Router, RouterBuilder};
+use chathook_protocol::{Ack, Callback, Command, Decision, FromEvent};
+use chathook_router::{BoxError, BuildError, Ctx, Router, RouterBuilder};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, ConfigError, Invalid};
+use crate::decide::decider::{Deciders, Services};
+use crate::decide::record::Recorder;
+use crate::decide::{self, Plan};
 use crate::drift::Drift;
 use crate::http::callback::callback;
-use crate::http::{ShutdownConfig, admin};
+use crate::http::{ShutdownConfig, admin, server};
 use crate::metrics::{Metrics, Reload};
 use crate::reload::Stamp;
 use crate::tls::{Material, Tls};
@@ -211,7 +215,6 @@ impl<S: Send + Sync + 'static> GatewayBuilder<S> {
         let material = config.callbacks.tls.as_ref().map(Material::read).transpose();
         let tls = material.map_err(|invalid| config.error(invalid))?.map(|material| Arc::new(Tls::new(material)));
 
-        // One service for all there is: nothing to route, and nothing to extract.
         let public = Arc::clone(&shared);
         let answer = move |request: ServiceRequest| {
             let shared = Arc::clone(&public);
@@ -221,23 +224,9 @@ impl<S: Send + Sync + 'static> GatewayBuilder<S> {
                 Ok::<_, actix_web::Error>(ServiceResponse::new(request, response))
             }
         };
-        let server = HttpServer::new(move || App::new().default_service(fn_service(answer.clone())))
-            .workers(match config.callbacks.workers {
-                0 => std::thread::available_parallelism().map_or(1, usize::from),
-                workers => workers,
-            })
-            .keep_alive(Duration::from_secs(75))
-            .client_request_timeout(Duration::from_secs(5))
-            .client_disconnect_timeout(Duration::from_secs(1))
-            .shutdown_timeout(config.shutdown.grace.as_secs().max(1))
-            .disable_signals();
-        let address = config.callbacks.listen.as_str();
-        let bound = match &tls {
-            Some(tls) => server.bind_rustls_0_23(address, tls.server_config()?),
-            None => server.bind(address),
-        };
-        let callbacks = bound.map_err(listen("callbacks.listen", address))?;
-        let callbacks_address = callbacks.addrs().first().copied();
+        let tls_config = tls.as_ref().map(|tls| tls.server_config()).transpose()?;
+        let (callbacks, callbacks_address) = server::bind(&config.callbacks, config.shutdown.grace, tls_config, answer)
+            .map_err(listen("callbacks.listen", &config.callbacks.listen))?;
 
         let data = Data::from(Arc::clone(&shared));
         let address = config.admin.listen.as_str();
@@ -250,11 +239,9 @@ impl<S: Send + Sync + 'static> GatewayBuilder<S> {
 
         let unbound = || io::Error::from(io::ErrorKind::AddrNotAvailable);
         Ok(Gateway {
-            callbacks_address: callbacks_address
-                .ok_or_else(unbound)
-                .map_err(listen("callbacks.listen", &config.callbacks.listen))?,
+            callbacks_address,
             admin_address: admin_address.ok_or_else(unbound).map_err(listen("admin.listen", &config.admin.listen))?,
-            callbacks: callbacks.run(),
+            callbacks,
             admin: admin.run(),
             control: Control { shared, config, tls, stamps },
         })
@@ -291,19 +278,51 @@ pub(crate) struct Live {
     pub(crate) path: String,
     pub(crate) verifier: Verifier,
     pub(crate) max_body: usize,
-    pub(crate) deadline: Duration,
-    pub(crate) fallbacks: Fallbacks,
+    pub(crate) deciders: Deciders,
+    /// How long a decider is listened to when its time is over.
+    pub(crate) late: Duration,
+    deadline: Duration,
+    plan: Plan,
+    plans: HashMap<u64, Plan>,
 }
 
 impl Live {
-    pub(crate) fn build(config: &Config) -> Result<Self, Invalid> {
+    /// Deciders that go on as they are configured are taken over from `running`.
+    pub(crate) fn build(
+        config: &Config,
+        running: Option<&Self>,
+        metrics: &Metrics,
+        runtime: &Handle,
+    ) -> Result<Self, Invalid> {
+        let with_plan = config.app.iter().enumerate().filter(|(_, app)| !app.decide.is_empty());
+        let plans = with_plan.map(|(i, app)| {
+            let plan = Plan::build(&config.decide, &app.decide);
+            plan.map(|plan| (app.sdk_app_id, plan))
+                .map_err(|error| Invalid { key: format!("app[{i}].{}", error.key), ..error })
+        });
         Ok(Self {
             path: config.callbacks.path.clone(),
             verifier: Verifier::build(&config.app, &config.callbacks)?,
             max_body: config.callbacks.max_body,
+            deciders: {
+                let running = running.map(|live| &live.deciders);
+                Deciders::build(&config.decider, running, metrics, &Services::Network(runtime))?
+            },
+            late: config.decide.late,
             deadline: config.decide.deadline,
-            fallbacks: config.decide.fallbacks()?,
+            plan: Plan::build(&config.decide, &decide::AppConfig::default())?,
+            plans: plans.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// How long an answer may take from the first byte of the request; what nobody knows has the time of `[decide]`.
+    pub(crate) fn deadline(&self, app: Option<u64>, command: Option<Command>) -> Duration {
+        command.map_or(self.deadline, |command| self.plan(app).deadline(command))
+    }
+
+    /// What is declared for the callbacks of an application.
+    pub(crate) fn plan(&self, app: Option<u64>) -> &Plan {
+        app.and_then(|app| self.plans.get(&app)).unwrap_or(&self.plan)
     }
 }
 
@@ -313,12 +332,14 @@ pub(crate) struct Shared<S> {
     pub(crate) metrics: Metrics,
     pub(crate) drift: Drift,
     pub(crate) before_lane: Semaphore,
+    before_lane_room: usize,
     pub(crate) after_lane: Arc<Semaphore>,
     live: ArcSwap<Live>,
     refused_config: ArcSwapOption<String>,
     readiness: AtomicU8,
     requests: AtomicI64,
     handlers: TaskTracker,
+    pub(crate) recorder: Recorder,
     runtime: Handle,
 }
 
@@ -333,19 +354,23 @@ impl Drop for AtWork<'_> {
 
 impl<S> Shared<S> {
     fn new(config: &Config, router: Router<S>) -> Result<Self, StartError> {
-        let live = Live::build(config).map_err(|invalid| config.error(invalid))?;
+        let (metrics, runtime) = (Metrics::new()?, Handle::current());
+        let live = Live::build(config, None, &metrics, &runtime).map_err(|invalid| config.error(invalid))?;
+        let before_lane_room = config.callbacks.before_lane.min(Semaphore::MAX_PERMITS);
         Ok(Self {
             router,
-            metrics: Metrics::new()?,
             drift: Drift::default(),
-            before_lane: Semaphore::new(config.callbacks.before_lane.min(Semaphore::MAX_PERMITS)),
+            before_lane: Semaphore::new(before_lane_room),
+            before_lane_room,
             after_lane: Arc::new(Semaphore::new(config.callbacks.after_lane.min(Semaphore::MAX_PERMITS))),
             live: ArcSwap::from_pointee(live),
             refused_config: ArcSwapOption::empty(),
             readiness: AtomicU8::new(Readiness::Starting as u8),
             requests: AtomicI64::new(0),
             handlers: TaskTracker::new(),
-            runtime: Handle::current(),
+            recorder: Recorder::new(&metrics, runtime.clone()),
+            metrics,
+            runtime,
         })
     }
 
@@ -376,6 +401,11 @@ impl<S> Shared<S> {
         self.refused_config.load_full()
     }
 
+    /// More than half of the before-lane is taken: what can wait is turned away first.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.before_lane.available_permits() < self.before_lane_room / 2
+    }
+
     /// Counts a request as at work.
     pub(crate) fn at_work(&self) -> AtWork<'_> {
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -391,6 +421,10 @@ impl<S> Shared<S> {
 /// What steers a running gateway, whatever its state is.
 pub(crate) trait Steer: Send + Sync {
     fn become_ready(&self, readiness: Readiness);
+    /// What a configuration comes to, with what goes on as it is.
+    fn live(&self, config: &Config) -> Result<Live, Invalid>;
+    /// Forgets what is over.
+    fn tidy(&self);
     /// Uses a changed configuration, or keeps in mind why not.
     fn reload(&self, changed: Result<Live, String>);
     /// How many commands have a handler.
@@ -402,6 +436,14 @@ pub(crate) trait Steer: Send + Sync {
 impl<S: Send + Sync + 'static> Steer for Shared<S> {
     fn become_ready(&self, readiness: Readiness) {
         self.readiness.store(readiness as u8, Ordering::Release);
+    }
+
+    fn live(&self, config: &Config) -> Result<Live, Invalid> {
+        Live::build(config, Some(&self.live.load()), &self.metrics, &self.runtime)
+    }
+
+    fn tidy(&self) {
+        self.live.load().deciders.tidy();
     }
 
     fn reload(&self, changed: Result<Live, String>) {

@@ -4,6 +4,8 @@ pub(crate) mod admin;
 pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod callback;
+mod connection;
+pub(crate) mod server;
 
 use std::time::Duration;
 

@@ -21,6 +21,7 @@
 //! ```
 
 pub mod cli;
+mod condition;
 pub mod config;
 pub mod decide;
 mod drift;

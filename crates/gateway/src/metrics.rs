@@ -8,7 +8,7 @@ use chathook_protocol::{Command, Effect, Phase};
 use chathook_router::FallbackReason;
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 use strum::{EnumCount, IntoEnumIterator};
@@ -68,6 +68,18 @@ metrics! {
     decider_seconds: HistogramVec["decider"] in ANSWER_BUCKETS;
     /// Deciders that gave no decision, by the reason.
     decider_errors_total: IntCounterVec["decider", "reason"];
+    /// What deciders said, shadows included.
+    decider_decisions_total: IntCounterVec["decider", "decision"];
+    /// What shadow deciders would have decided where something else was decided.
+    decider_disagreements_total: IntCounterVec["decider", "decision"];
+    /// What deciders would have decided whose time was over.
+    decider_late_total: IntCounterVec["decider", "decision"];
+    /// Second requests to deciders whose answer took long.
+    decider_hedges_total: IntCounterVec["decider"];
+    /// Whether a decider is left alone for a while because it fails too often.
+    decider_breaker_open: IntGaugeVec["decider"];
+    /// Requests that a decider is working at.
+    decider_in_flight: IntGaugeVec["decider"];
     /// Requests that were refused, by the reason.
     verify_failures_total: IntCounterVec["reason"];
     /// How far our clock is ahead of Chat's, from the last request with a right Sign.
@@ -119,17 +131,21 @@ pub(crate) enum Reload {
     Refused,
 }
 
+/// What handlers are called among deciders.
+pub(crate) const HANDLER: &str = "handler";
+
 /// One counter a variant of `E`.
 struct Counters<E, const N: usize>([IntCounter; N], std::marker::PhantomData<E>);
 
 impl<E: IntoEnumIterator + Into<&'static str>, const N: usize> Counters<E, N> {
-    fn new(vec: &IntCounterVec, command: Option<&str>) -> Self {
+    /// The counters of `vec`, whose labels are `first`, if there is one, and then the variants.
+    fn new(vec: &IntCounterVec, first: Option<&str>) -> Self {
         let mut labels = E::iter().map(Into::into);
         Self(
             array::from_fn(|_| {
                 let label = labels.next().unwrap_or_default();
-                match command {
-                    Some(command) => vec.with_label_values(&[command, label]),
+                match first {
+                    Some(first) => vec.with_label_values(&[first, label]),
                     None => vec.with_label_values(&[label]),
                 }
             }),
@@ -193,6 +209,62 @@ impl CommandMetrics {
     }
 }
 
+/// The metrics of one decider, resolved when it is built.
+pub(crate) struct DeciderMetrics {
+    seconds: Histogram,
+    decisions: Counters<Effect, { Effect::COUNT }>,
+    disagreements: Counters<Effect, { Effect::COUNT }>,
+    late: Counters<Effect, { Effect::COUNT }>,
+    late_errors: IntCounter,
+    errors: IntCounterVec,
+    name: Box<str>,
+    pub(crate) hedges: IntCounter,
+    pub(crate) breaker_open: IntGauge,
+    pub(crate) in_flight: IntGauge,
+}
+
+impl DeciderMetrics {
+    fn new(vecs: &Vecs, name: &str) -> Self {
+        Self {
+            seconds: vecs.decider_seconds.with_label_values(&[name]),
+            decisions: Counters::new(&vecs.decider_decisions_total, Some(name)),
+            disagreements: Counters::new(&vecs.decider_disagreements_total, Some(name)),
+            late: Counters::new(&vecs.decider_late_total, Some(name)),
+            late_errors: vecs.decider_late_total.with_label_values(&[name, "error"]),
+            errors: vecs.decider_errors_total.clone(),
+            name: name.into(),
+            hedges: vecs.decider_hedges_total.with_label_values(&[name]),
+            breaker_open: vecs.decider_breaker_open.with_label_values(&[name]),
+            in_flight: vecs.decider_in_flight.with_label_values(&[name]),
+        }
+    }
+
+    pub(crate) fn took(&self, took: Duration) {
+        self.seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn decided(&self, effect: Effect) {
+        self.decisions.0[effect as usize].inc();
+    }
+
+    /// `reason` is of a closed set.
+    pub(crate) fn failed(&self, reason: &'static str) {
+        self.errors.with_label_values(&[&*self.name, reason]).inc();
+    }
+
+    pub(crate) fn disagreed(&self, effect: Effect) {
+        self.disagreements.0[effect as usize].inc();
+    }
+
+    /// What came when its time was over; `None` for a failure.
+    pub(crate) fn was_late(&self, effect: Option<Effect>) {
+        match effect {
+            Some(effect) => self.late.0[effect as usize].inc(),
+            None => self.late_errors.inc(),
+        }
+    }
+}
+
 /// All metrics of one gateway, in a registry of its own.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -200,8 +272,6 @@ pub(crate) struct Metrics {
     /// By command; the last is for those that nobody knows.
     commands: Box<[OnceLock<CommandMetrics>]>,
     answer: [Histogram; Phase::COUNT],
-    handler: Histogram,
-    handler_errors: Counters<FallbackReason, { FallbackReason::COUNT }>,
     refusals: Counters<Refusal, { Refusal::COUNT }>,
 }
 
@@ -219,8 +289,6 @@ impl Metrics {
         Ok(Self {
             commands: std::iter::repeat_with(OnceLock::new).take(Command::COUNT + 1).collect(),
             answer: array::from_fn(|i| vecs.answer_seconds.with_label_values(&[phases[i]])),
-            handler: vecs.decider_seconds.with_label_values(&["handler"]),
-            handler_errors: Counters::new(&vecs.decider_errors_total, Some("handler")),
             refusals: Counters::new(&vecs.verify_failures_total, None),
             registry,
             vecs,
@@ -237,12 +305,9 @@ impl Metrics {
         self.answer[phase as usize].observe(took.as_secs_f64());
     }
 
-    pub(crate) fn handler_took(&self, took: Duration) {
-        self.handler.observe(took.as_secs_f64());
-    }
-
-    pub(crate) fn handler_failed(&self, reason: FallbackReason) {
-        self.handler_errors.0[reason as usize].inc();
+    /// The metrics of the decider of that name.
+    pub(crate) fn decider(&self, name: &str) -> DeciderMetrics {
+        DeciderMetrics::new(&self.vecs, name)
     }
 
     pub(crate) fn refused(&self, reason: Refusal) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::config::{Config, ConfigError};
-use crate::gateway::{Control, Live};
+use crate::gateway::Control;
 use crate::tls::Material;
 
 /// How often files are looked at. Kubernetes swaps them by symbolic links, which notifications of the system miss.
@@ -18,6 +18,7 @@ pub(crate) async fn watch(control: &Control) {
     let mut seen = control.stamps.clone();
     loop {
         tokio::time::sleep(EVERY).await;
+        control.shared.tidy();
         if stamps(seen.iter().map(Stamp::file)) == seen {
             continue;
         }
@@ -41,7 +42,7 @@ pub(crate) async fn watch(control: &Control) {
 
 /// Takes over everything that the files say now, or nothing.
 fn use_from_now_on(control: &Control, config: Config) -> Result<Config, ConfigError> {
-    let live = Live::build(&config).map_err(|invalid| config.error(invalid))?;
+    let live = control.shared.live(&config).map_err(|invalid| config.error(invalid))?;
     if let (Some(tls), Some(files)) = (&control.tls, &config.callbacks.tls) {
         tls.swap(Material::read(files).map_err(|invalid| config.error(invalid))?);
     }

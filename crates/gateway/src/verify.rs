@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::config::{Invalid, Secret, duration};
+use crate::decide;
 
 /// `[[app]]`: an application whose callbacks are taken.
 #[derive(Debug, Clone, Deserialize)]
@@ -28,6 +29,9 @@ pub struct AppConfig {
     /// Takes callbacks without a `Sign`. Has to be said where there is no token, and is for trying out only.
     #[serde(default)]
     pub unsigned: bool,
+    /// Deadlines and fallbacks of this application, where they are others than in `[decide]`.
+    #[serde(default)]
+    pub decide: decide::AppConfig,
 }
 
 fn one_minute() -> Duration {
@@ -38,18 +42,18 @@ impl AppConfig {
     /// An application whose callbacks are signed with one of `tokens`.
     #[must_use]
     pub fn signed(sdk_app_id: u64, tokens: Vec<Secret>) -> Self {
-        Self { sdk_app_id, tokens, max_age: one_minute(), unsigned: false }
+        Self { sdk_app_id, tokens, max_age: one_minute(), unsigned: false, decide: decide::AppConfig::default() }
     }
 
     /// An application whose callbacks are not signed: for trying out only.
     #[must_use]
     pub fn unsigned(sdk_app_id: u64) -> Self {
-        Self { sdk_app_id, tokens: Vec::new(), max_age: one_minute(), unsigned: true }
+        Self { unsigned: true, ..Self::signed(sdk_app_id, Vec::new()) }
     }
 }
 
 /// Checks the applications of a configuration.
-pub(crate) fn check(apps: &[AppConfig]) -> Result<(), Invalid> {
+pub(crate) fn check(apps: &[AppConfig], decide: &decide::Config) -> Result<(), Invalid> {
     if apps.is_empty() {
         return Err(Invalid::new("app", "there is no application; add [[app]] with sdk_app_id and tokens"));
     }
@@ -66,6 +70,7 @@ pub(crate) fn check(apps: &[AppConfig]) -> Result<(), Invalid> {
             (false, true) => return Err(Invalid::new(key("unsigned"), "contradicts the tokens that are given")),
             _ => {}
         }
+        app.decide.check(decide).map_err(|error| Invalid { key: key(&error.key), ..error })?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::identity::{Identity, OrderingKey};
 use crate::message::MsgElement;
 use crate::reply::Reply;
-use crate::types::UserId;
+use crate::types::{GroupId, GroupType, UserId};
 use crate::{AnyCallback, Command, DecodeError, Raw};
 
 /// When Chat sends a callback, and so what its answer is for.
@@ -39,7 +39,22 @@ pub trait Payload {
         &[]
     }
 
-    /// The users for each of whom the answer has a verdict of its own.
+    /// The user who causes the event, of a before-callback: who sends, asks, invites or creates.
+    fn user(&self) -> Option<&UserId> {
+        None
+    }
+
+    /// The group that a before-callback is about.
+    fn group(&self) -> Option<&GroupId> {
+        None
+    }
+
+    /// The type of that group, or of one that is to be created.
+    fn group_type(&self) -> Option<&GroupType> {
+        None
+    }
+
+    /// The users that the answer may single out: friends, members, subscribers.
     fn asked(&self) -> Vec<UserId> {
         Vec::new()
     }

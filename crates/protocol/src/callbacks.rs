@@ -4,8 +4,7 @@
 use crate::callback::{Callback, Payload, Phase};
 use crate::command::{CommandName, Family};
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::reply::{Ack, Answer, FriendDecision, Policy, PolicyError, Reply};
-use crate::types::UserId;
+use crate::reply::{Ack, Form, FriendDecision, Reply};
 use crate::{
     bot, c2c, call, content, desk, follow, group, live, message, mic, official_account, ops, profile, push, room, sns,
     state, walk,
@@ -58,12 +57,9 @@ macro_rules! callbacks {
                 match self { $($(Self::$variant => <$reply as Reply>::NAME,)+)+ }
             }
 
-            /// The answer where nobody decided; `asked` are the users with a verdict of their own.
-            ///
-            /// # Errors
-            /// When Chat has no such answer to this command.
-            pub fn by_policy(self, policy: &Policy, asked: &[UserId]) -> Result<Answer, PolicyError> {
-                match self { $($(Self::$variant => <$reply as Reply>::by_policy(policy, asked),)+)+ }
+            /// What Chat accepts as the answer.
+            pub(crate) const fn form(self) -> Form {
+                match self { $($(Self::$variant => <$reply as Reply>::FORM,)+)+ }
             }
         }
 

@@ -7,6 +7,8 @@ use crate::command::CommandName;
 use crate::error::DecodeError;
 use crate::identity::{EventId, OrderingKey};
 use crate::query::Query;
+use crate::reply::Edits;
+use crate::rewrite;
 use crate::types::UserId;
 
 /// A callback with its query, its body, and the payload that was read from it.
@@ -84,10 +86,17 @@ impl Event {
         &self.unread
     }
 
-    /// The users for each of whom the answer has a verdict of its own.
+    /// The users that the answer may single out.
     #[must_use]
     pub fn asked(&self) -> Vec<UserId> {
         self.read_callback().map(|callback| callback.payload().asked()).unwrap_or_default()
+    }
+
+    /// The same event with another message, as the next decider sees it. What cannot be replaced stays as it is.
+    #[must_use]
+    pub fn rewritten(&self, edits: &Edits) -> Self {
+        let body = rewrite::rewritten(&self.body, edits).map_or_else(|_| self.body.clone(), Bytes::from);
+        Self::read(self.query.clone(), body)
     }
 
     /// What makes this event the same as another: the sender's `RequestID`, else the fields that the protocol has for
@@ -114,6 +123,24 @@ impl Event {
     #[must_use]
     pub fn into_parts(self) -> (CommandName, Query, Bytes, Option<Result<AnyCallback, DecodeError>>) {
         (self.command, self.query, self.body, self.callback)
+    }
+
+    /// Copies what [`into_parts`](Self::into_parts) takes apart, of an event whose payload was read.
+    #[must_use]
+    pub fn to_parts(&self) -> Option<(CommandName, Query, Bytes, Option<Result<AnyCallback, DecodeError>>)> {
+        let callback = self.read_callback()?.clone();
+        Some((self.command.clone(), self.query.clone(), self.body.clone(), Some(Ok(callback))))
+    }
+
+    /// The event, if its payload was read or nobody knows the command.
+    ///
+    /// # Errors
+    /// When it was not read.
+    pub fn readable(self) -> Result<Self, DecodeError> {
+        match self.callback {
+            Some(Err(error)) => Err(error),
+            callback => Ok(Self { callback, ..self }),
+        }
     }
 
     fn read_callback(&self) -> Option<&AnyCallback> {

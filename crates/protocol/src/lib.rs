@@ -13,6 +13,7 @@ pub mod raw;
 pub mod event;
 pub mod error;
 pub mod lenient;
+mod rewrite;
 mod walk;
 
 pub mod ops;
@@ -41,5 +42,5 @@ pub use identity::{EventId, Identity, OrderingKey};
 pub use message::{MsgContent, MsgElement};
 pub use query::Query;
 pub use raw::Raw;
-pub use reply::{Ack, Answer, Decision, Effect, Policy, PolicyError, Reply};
+pub use reply::{Ack, Answer, AnyDecision, Decision, Effect, IllegalDecision, Policy, Proposal, Reply};
 pub use types::{GroupId, GroupType, Platform, TopicId, UnixMillis, UnixSeconds, UserId};

@@ -1,10 +1,12 @@
 //! The parameters of the URL. Docs: 1047/34354.
 
+use std::fmt::Write;
 use std::net::IpAddr;
 
 use percent_encoding::percent_decode_str;
 
 use crate::command::CommandName;
+use crate::signature;
 use crate::types::Platform;
 
 /// What Chat says in the URL. Names are read without regard to case, unknown parameters are ignored, and of a
@@ -26,6 +28,17 @@ pub struct Query {
     pub sign: Option<Sign>,
     /// `RequestTime`: Unix seconds; `None` where it is missing or not a plain decimal.
     pub request_time: Option<u64>,
+    text: Text,
+}
+
+/// The query as it came. It has the `Sign`, so it is never printed.
+#[derive(Clone, Default)]
+struct Text(Box<str>);
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// A `Sign`: 32 bytes, written as 64 hexadecimal digits. Never printed.
@@ -68,7 +81,7 @@ impl Query {
     /// Reads a query string, without the question mark. Never fails: what cannot be read is missing.
     #[must_use]
     pub fn parse(query: &str) -> Self {
-        let (mut read, mut seen) = (Self::default(), 0);
+        let (mut read, mut seen) = (Self { text: Text(query.into()), ..Self::default() }, 0);
         // By bytes: `split` sets up a search that costs more than such short parameters do.
         let (bytes, mut start) = (query.as_bytes(), 0);
         while start < bytes.len() {
@@ -90,6 +103,28 @@ impl Query {
             start = end + 1;
         }
         read
+    }
+
+    /// The query as it came, `Sign` included.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text.0
+    }
+
+    /// The query as it came, with the `Sign` that `token` makes of `time`, in Unix seconds, and nobody else's.
+    #[must_use]
+    pub fn signed_again(&self, token: &str, time: u64) -> String {
+        let is_signature = |parameter: &&str| {
+            let name = decoded(parameter.split('=').next().unwrap_or_default());
+            name.eq_ignore_ascii_case("Sign") || name.eq_ignore_ascii_case("RequestTime")
+        };
+        let mut query = String::with_capacity(self.as_str().len() + 100);
+        for parameter in self.as_str().split('&').filter(|parameter| !is_signature(parameter)) {
+            query.push_str(parameter);
+            query.push('&');
+        }
+        let _ = write!(query, "Sign={}&RequestTime={time}", signature::sign(token, time));
+        query
     }
 
     /// Takes a parameter for the first time that it is `seen`, which has a bit for each.
@@ -172,6 +207,16 @@ mod tests {
         assert_eq!(query.sdk_app_id, Some(1));
         assert_eq!(query.platform, Some(Platform::Web));
         assert_eq!(query.command.as_ref().map(CommandName::as_str), Some("a"));
+    }
+
+    #[test]
+    fn signed_again_nothing_else_changes() {
+        let query = Query::parse("SdkAppid=14&sign=ab&x=%20+y&REQUESTTIME=1&%53ign=cd&&ClientIP=");
+        let sign = crate::signature::sign("k3y", 1_718_000_000);
+        let again = query.signed_again("k3y", 1_718_000_000);
+        assert_eq!(again, format!("SdkAppid=14&x=%20+y&&ClientIP=&Sign={sign}&RequestTime=1718000000"));
+        assert_eq!(query.as_str(), "SdkAppid=14&sign=ab&x=%20+y&REQUESTTIME=1&%53ign=cd&&ClientIP=");
+        assert!(!format!("{query:?}").contains("ab"));
     }
 
     #[test]

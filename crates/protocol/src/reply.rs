@@ -5,20 +5,30 @@
 
 mod ack;
 mod code;
+mod decision;
+mod form;
 mod friend;
 mod join;
 mod message;
 mod permission;
+mod proposal;
+mod read;
 
 use bytes::Bytes;
 use serde::Serialize;
 
 pub use self::ack::Ack;
 pub use self::code::{Codes, FriendCode, GiftCode, GroupCode, MessageCode, NoCode, RejectCode};
+pub(crate) use self::decision::Choice;
+pub use self::decision::{AnyDecision, Response};
+#[doc(hidden)]
+pub use self::form::{CodeRange, Form};
 pub use self::friend::{FriendDecision, Verdict};
 pub use self::join::{Invited, JoinDecision, Joiner, Subscriber};
 pub use self::message::{Edits, SendDecision};
 pub use self::permission::Permission;
+pub use self::proposal::{IllegalDecision, Proposal};
+pub use self::read::AnswerError;
 use crate::callback::Phase;
 use crate::message::MsgElement;
 use crate::types::UserId;
@@ -28,7 +38,7 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 
     /// The field of the answer that names those who may not join.
-    #[derive(Debug, Clone, Copy)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum LeftOut {
         /// `RefusedMembers_Account`
         Members,
@@ -45,14 +55,20 @@ pub trait Reply: sealed::Sealed + Send + 'static {
     /// The name of the answer type, for people.
     const NAME: &'static str;
 
-    /// The bytes to send.
-    fn into_answer(self) -> Answer;
+    /// What Chat accepts.
+    #[doc(hidden)]
+    const FORM: Form;
 
-    /// The answer that a policy gives where nobody decided. `asked` are the users with a verdict of their own.
-    ///
-    /// # Errors
-    /// When Chat has no such answer to this command.
-    fn by_policy(policy: &Policy, asked: &[UserId]) -> Result<Answer, PolicyError>;
+    /// The decision without its type.
+    fn into_decision(self) -> AnyDecision;
+
+    /// The bytes to send.
+    fn into_answer(self) -> Answer
+    where
+        Self: Sized,
+    {
+        self.into_decision().into_answer()
+    }
 }
 
 /// The answer to a before-callback.
@@ -61,7 +77,7 @@ pub trait Reply: sealed::Sealed + Send + 'static {
     note = "an after-callback is only acknowledged: register its handler with `.after(..)`"
 )]
 pub trait Decision: Reply {
-    /// The answer that lets the event happen; `asked` as in [`Reply::by_policy`].
+    /// The answer that lets the event happen; `asked` as in [`AnyDecision::of`].
     fn allowing(asked: &[UserId]) -> Self;
 }
 
@@ -87,29 +103,6 @@ impl Policy {
     pub const fn reject() -> Self {
         Self::Reject { code: None, info: String::new() }
     }
-}
-
-/// Why a policy cannot be carried out for a command.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PolicyError {
-    /// Chat has no silent drop here.
-    #[error("this command has no silent drop")]
-    NoDrop,
-    /// Chat has no refusal here.
-    #[error("this command cannot be refused")]
-    NoRefusal,
-    /// The code is not one that Chat passes on.
-    #[error("code {code} is outside the range of this command, {range}")]
-    CodeOutOfRange {
-        /// The code.
-        code: u32,
-        /// What would be allowed, as `first-last`.
-        range: String,
-    },
-    /// The command has no range of codes at all.
-    #[error("this command has no codes of one's own")]
-    NoCodes,
 }
 
 /// What an answer does, for metrics.
@@ -229,14 +222,4 @@ impl Wire<'_> {
         let body = serde_json::to_vec(self).expect("an answer is plain data");
         Answer { body: body.into(), effect }
     }
-}
-
-/// A refusal with `code` 1 or one of the command's own.
-pub(crate) fn refusal(code: u32, info: &str) -> Answer {
-    Wire { code, info, ..Wire::default() }.answer(Effect::Reject)
-}
-
-/// The answer OK, as what a decision does.
-pub(crate) fn allowance() -> Answer {
-    Answer { effect: Effect::Allow, ..Answer::OK }
 }

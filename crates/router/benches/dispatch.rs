@@ -1,11 +1,12 @@
 //! What one before-callback of 1 KiB costs from the URL to the answer, on one core and without a socket.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use chathook_protocol::{Command, Event, Query, group, signature};
-use chathook_router::{Ctx, Decided, Fallbacks, Router};
+use chathook_router::{Ctx, Fallbacks, NoDecider, Question, Router};
 use criterion::{Criterion, Throughput};
 
 const TOKEN: &str = "k3y-Example_01";
@@ -58,6 +59,7 @@ fn main() {
         .build(())
         .expect("one handler");
     let fallbacks = Fallbacks::default();
+    let nobody: &[Arc<NoDecider>] = &[];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
 
     let mut whole = criterion.benchmark_group("callback");
@@ -71,8 +73,9 @@ fn main() {
                     verify(&query);
                     let event = Event::read(query, body.clone());
                     let deadline = tokio::time::Instant::now() + Duration::from_millis(1500);
-                    let decided = router.decide(Command::GroupBeforeSendMsg, event, deadline, &fallbacks).await;
-                    assert!(matches!(black_box(decided), Decided::Handler(_)));
+                    let question = Question::new(Command::GroupBeforeSendMsg, event, deadline, SystemTime::now());
+                    let decided = router.decide(question, nobody, &fallbacks).await;
+                    assert!(black_box(decided).failure.is_none());
                 }
                 started.elapsed()
             })

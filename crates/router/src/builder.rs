@@ -2,12 +2,12 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chathook_protocol::{Ack, Answer, AnyCallback, Callback, Command, Decision, DecodeError, FromEvent, Reply};
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, TryFutureExt};
+use chathook_protocol::{Ack, AnyCallback, AnyDecision, Callback, Command, Decision, DecodeError, FromEvent, Reply};
+use futures_util::TryFutureExt;
 use strum::EnumCount;
 
-use crate::{BoxError, BuildError, Ctx, Router};
+use crate::decider::Running;
+use crate::{BoxError, BuildError, Ctx, DispatchError, Router};
 
 /// A handler without its types: gets what was read, gives the answer.
 pub(crate) type Handler<S> =
@@ -15,9 +15,6 @@ pub(crate) type Handler<S> =
 
 /// A handler for what has no handler of its own.
 pub(crate) type Unhandled<S> = Box<dyn Fn(Ctx<S>, Bytes) -> Running + Send + Sync>;
-
-/// A handler at work.
-pub(crate) type Running = BoxFuture<'static, Result<Answer, BoxError>>;
 
 /// Collects handlers; the first argument type of each says which command it is for.
 #[must_use = "handlers are called once the router is built"]
@@ -47,7 +44,7 @@ impl<S: Send + Sync + 'static> RouterBuilder<S> {
     {
         self.place(A::Callback::COMMAND, move |cx, callback| {
             let argument = A::from_event(callback, cx.raw())?;
-            Ok(handler(cx, argument).map_ok(Reply::into_answer).boxed())
+            Ok(Running::new(handler(cx, argument).map_ok(Reply::into_decision).map_err(DispatchError::Handler)))
         })
     }
 
@@ -63,7 +60,7 @@ impl<S: Send + Sync + 'static> RouterBuilder<S> {
         self.place(A::Callback::COMMAND, move |cx, callback| {
             let argument = A::from_event(callback, cx.raw())?;
             let handler = Arc::clone(&handler);
-            Ok(async move { handler(cx, argument).await.map(|()| Answer::OK) }.boxed())
+            Ok(told(async move { handler(cx, argument).await }))
         })
     }
 
@@ -82,7 +79,7 @@ impl<S: Send + Sync + 'static> RouterBuilder<S> {
         let handler = Arc::new(handler);
         let handler: Unhandled<S> = Box::new(move |cx, body| {
             let handler = Arc::clone(&handler);
-            async move { handler(cx, body).await.map(|()| Answer::OK) }.boxed()
+            told(async move { handler(cx, body).await })
         });
         self.unhandled = Some(Placed { handler, at });
         self
@@ -118,4 +115,10 @@ impl<S: Send + Sync + 'static> RouterBuilder<S> {
         }
         self
     }
+}
+
+/// A handler at work that decides nothing.
+fn told(handler: impl Future<Output = Result<(), BoxError>> + Send + 'static) -> Running {
+    // An acknowledgement is the same whatever the command.
+    Running::new(handler.map_ok(|()| AnyDecision::acknowledge()).map_err(DispatchError::Handler))
 }

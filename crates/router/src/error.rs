@@ -2,6 +2,8 @@ use std::panic::Location;
 
 use chathook_protocol::{Command, DecodeError};
 
+use crate::FallbackReason;
+
 /// Whatever a handler fails with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -39,10 +41,46 @@ pub enum DispatchError {
     /// The handler said so.
     #[error("the handler failed")]
     Handler(#[source] BoxError),
-    /// The handler panicked.
-    #[error("the handler panicked")]
+    /// A decider other than a handler gave no decision.
+    #[error("{source}")]
+    Decider {
+        /// What was wrong, in one word of a closed set, for metrics.
+        reason: &'static str,
+        /// What the fallback is counted as.
+        counts_as: FallbackReason,
+        /// What was wrong.
+        source: BoxError,
+    },
+    /// The handler did not object to a body that was not read, and nobody else can read it.
+    #[error("the body was not read, and not everybody was asked")]
+    Unread,
+    /// A handler or another decider panicked.
+    #[error("panicked")]
     Panicked,
-    /// The handler was not ready in time.
-    #[error("the handler was not ready in time")]
+    /// Somebody was not ready in time.
+    #[error("not ready in time")]
     TimedOut,
+}
+
+impl DispatchError {
+    /// What was wrong in one word of a closed set, for metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Decider { reason, .. } => reason,
+            other => FallbackReason::from(other).into(),
+        }
+    }
+}
+
+impl From<&DispatchError> for FallbackReason {
+    fn from(error: &DispatchError) -> Self {
+        match error {
+            DispatchError::Decode(_) | DispatchError::Unread => Self::Decode,
+            DispatchError::Handler(_) => Self::Error,
+            DispatchError::Decider { counts_as, .. } => *counts_as,
+            DispatchError::Panicked => Self::Panic,
+            DispatchError::TimedOut => Self::Timeout,
+        }
+    }
 }

@@ -1,4 +1,4 @@
-use chathook_protocol::{Answer, Command, Policy, PolicyError, UserId};
+use chathook_protocol::{Answer, AnyDecision, Command, IllegalDecision, Policy, UserId};
 use strum::{EnumCount, IntoEnumIterator};
 
 /// Why the fallback was answered and not a decision.
@@ -30,7 +30,7 @@ pub struct FallbackError {
     /// The command.
     pub command: Command,
     /// Why not.
-    pub source: PolicyError,
+    pub source: IllegalDecision,
 }
 
 impl Default for Fallbacks {
@@ -47,7 +47,7 @@ impl Fallbacks {
         let nearest = |command: Command| {
             [policy, &Policy::reject()]
                 .into_iter()
-                .find(|policy| command.by_policy(policy, &[]).is_ok())
+                .find(|policy| AnyDecision::of(command, *policy, &[]).is_ok())
                 .cloned()
                 .unwrap_or(Policy::Allow)
         };
@@ -59,7 +59,7 @@ impl Fallbacks {
     /// # Errors
     /// When Chat has no such answer to this command, or it asks for none.
     pub fn set(&mut self, command: Command, policy: Policy) -> Result<(), FallbackError> {
-        command.by_policy(&policy, &[]).map_err(|source| FallbackError { command, source })?;
+        AnyDecision::of(command, &policy, &[]).map_err(|source| FallbackError { command, source })?;
         self.0[command as usize] = policy;
         Ok(())
     }
@@ -74,6 +74,6 @@ impl Fallbacks {
     #[must_use]
     pub fn answer(&self, command: Command, asked: &[UserId]) -> Answer {
         // Only possible policies get in; OK is what remains to be said if one did not.
-        command.by_policy(self.policy(command), asked).unwrap_or(Answer::OK)
+        AnyDecision::of(command, self.policy(command), asked).map_or(Answer::OK, AnyDecision::into_answer)
     }
 }

@@ -1,15 +1,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
 
-use chathook_protocol::{Answer, Command, Event, Phase, Policy};
-use futures_util::FutureExt;
+use chathook_protocol::{Answer, AnyDecision, Command, Event, Phase, Policy};
 use futures_util::future::poll_immediate;
 use strum::IntoEnumIterator;
 use tokio::time::{Instant, timeout_at};
 
-use crate::builder::{Handler, Running, Unhandled};
-use crate::{BoxError, Ctx, DispatchError, FallbackReason, Fallbacks, RouterBuilder};
+use crate::builder::{Handler, Unhandled};
+use crate::decider::{Decider, Deciding, NoDecider, Outcome, Question, Running, Said, Step};
+use crate::{Ctx, DispatchError, Fallbacks, RouterBuilder};
 
 /// Handlers by command.
 pub struct Router<S = ()> {
@@ -20,34 +19,15 @@ pub struct Router<S = ()> {
 
 /// The answer to a before-callback, and how it came about.
 #[derive(Debug)]
-pub enum Decided {
-    /// A handler decided.
-    Handler(Answer),
-    /// There is no handler, so nothing stands in the way.
-    Nobody(Answer),
-    /// The handler gave no answer: the fallback of the command.
-    Fallback(Answer, DispatchError),
-}
-
-impl Decided {
+pub struct Decided<D = NoDecider> {
     /// The answer to send.
-    #[must_use]
-    pub fn answer(&self) -> &Answer {
-        match self {
-            Self::Handler(answer) | Self::Nobody(answer) | Self::Fallback(answer, _) => answer,
-        }
-    }
-}
-
-impl From<&DispatchError> for FallbackReason {
-    fn from(error: &DispatchError) -> Self {
-        match error {
-            DispatchError::Decode(_) => Self::Decode,
-            DispatchError::Handler(_) => Self::Error,
-            DispatchError::Panicked => Self::Panic,
-            DispatchError::TimedOut => Self::Timeout,
-        }
-    }
+    pub answer: Answer,
+    /// What it comes to.
+    pub said: Said,
+    /// Why it is the fallback, if it is.
+    pub failure: Option<DispatchError>,
+    /// Who was asked, in order.
+    pub steps: Vec<Step<D>>,
 }
 
 impl<S: Send + Sync + 'static> Router<S> {
@@ -61,39 +41,108 @@ impl<S: Send + Sync + 'static> Router<S> {
         Command::iter().filter(|command| self.handlers[*command as usize].is_some())
     }
 
-    /// Decides on a before-callback: by its handler, else it is allowed. A handler that fails, panics or is not ready by
-    /// `deadline`, and a body that is not read, end in the fallback.
+    /// Decides on a before-callback: by its handler, then by `deciders` in their order. The first refusal, drop or
+    /// response ends it, and each decider sees what those before it have changed. Where nobody objects it is allowed.
     ///
-    /// The handler is called at once, and driven by the future.
-    pub fn decide<'a>(
+    /// A body that is not read, and one who fails, panics or is not ready in time, end in the fallback. A fallback that
+    /// allows keeps what was changed until then.
+    pub async fn decide<D: Decider>(
         &self,
-        command: Command,
-        event: Event,
-        deadline: Instant,
-        fallbacks: &'a Fallbacks,
-    ) -> impl Future<Output = Decided> + Send + use<'a, S> {
-        let asked = event.asked();
-        let begun = self.begin(command, event, deadline);
-        async move {
-            let outcome = match begun {
-                Ok(Some(running)) => in_time(running, deadline).await.map(Decided::Handler),
-                Ok(None) => Ok(Decided::Nobody(command.by_policy(&Policy::Allow, &asked).unwrap_or(Answer::OK))),
-                Err(error) => Err(error),
-            };
-            outcome.unwrap_or_else(|error| Decided::Fallback(fallbacks.answer(command, &asked), error))
-        }
+        question: Question,
+        deciders: &[Arc<D>],
+        fallbacks: &Fallbacks,
+    ) -> Decided<D> {
+        let (command, users) = (question.command, question.users.clone());
+        let mut course = Course { decision: AnyDecision::allow(command, &users), steps: Vec::new() };
+        let failure = self.ask(&mut course, question, deciders).await.err();
+        let decision = match failure.as_ref().map(|_| fallbacks.policy(command)) {
+            None | Some(Policy::Allow) => course.decision,
+            Some(policy) => AnyDecision::of(command, policy, &users).unwrap_or(course.decision),
+        };
+        let said = Said::from(&decision);
+        Decided { answer: decision.into_answer(), said, failure, steps: course.steps }
     }
 
-    /// Calls the handler of a before-callback, if there is one.
-    fn begin(&self, command: Command, event: Event, deadline: Instant) -> Result<Option<Running>, DispatchError> {
-        let (name, query, body, callback) = event.into_parts();
-        // Only an event of another name has neither a payload nor an error, and nobody decides on that.
-        let Some(callback) = callback else { return Ok(None) };
-        let Some(handler) = &self.handlers[command as usize] else { return Ok(callback.map(|_| None)?) };
-        let cx = Ctx { state: Arc::clone(&self.state), command: name, query, body, deadline };
-        match catch_unwind(AssertUnwindSafe(|| handler(cx, callback))) {
-            Ok(running) => Ok(Some(running?)),
-            Err(_panic) => Err(DispatchError::Panicked),
+    async fn ask<D: Decider>(
+        &self,
+        course: &mut Course<D>,
+        question: Question,
+        deciders: &[Arc<D>],
+    ) -> Result<(), DispatchError> {
+        let Some(question) = self.ask_handler(course, question, deciders.is_empty()).await? else { return Ok(()) };
+        let deadline = question.deadline;
+        let mut question = Arc::new(question);
+        for decider in deciders {
+            let began = Instant::now();
+            if began >= deadline {
+                return Err(DispatchError::TimedOut);
+            }
+            let deciding = catch_unwind(AssertUnwindSafe(|| decider.decide(&question)));
+            let deciding = deciding.unwrap_or(Deciding::Done(Err(DispatchError::Panicked)));
+            let is_changed = match (deciding, decider.is_shadow()) {
+                (Deciding::Passed, _) => continue,
+                (Deciding::Running(running, timeout), false) => {
+                    let limit = timeout.and_then(|timeout| began.checked_add(timeout));
+                    let limit = limit.map_or(deadline, |limit| limit.min(deadline));
+                    course.wait(Some(decider), began, running, limit).await?
+                }
+                (Deciding::Done(outcome), false) => course.take(Some(decider), began, outcome)?,
+                (Deciding::Settled(decision), false) => {
+                    return course.take(Some(decider), began, Ok(decision)).map(drop);
+                }
+                (Deciding::Running(running, _), true) => {
+                    course.note(Some(decider), began, Outcome::Running(running));
+                    continue;
+                }
+                (Deciding::Done(outcome), true) => {
+                    course.note(Some(decider), began, Outcome::of(&outcome));
+                    continue;
+                }
+                (Deciding::Settled(decision), true) => {
+                    course.note(Some(decider), began, Outcome::of(&Ok(decision)));
+                    continue;
+                }
+            };
+            if course.decision.is_final() {
+                break;
+            }
+            if is_changed && let Some(changed) = question.rewritten(&course.decision) {
+                question = Arc::new(changed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the handler, if there is one. Gives the question back as it stands then, if anybody else is to be asked.
+    async fn ask_handler<D>(
+        &self,
+        course: &mut Course<D>,
+        question: Question,
+        is_alone: bool,
+    ) -> Result<Option<Question>, DispatchError> {
+        let Some(handler) = &self.handlers[question.command as usize] else {
+            return match question.readable()? {
+                _ if is_alone => Ok(None),
+                question => Ok(Some(question)),
+            };
+        };
+        let (began, deadline) = (Instant::now(), question.deadline);
+        let (parts, question) = match question.event.to_parts().filter(|_| !is_alone) {
+            Some(parts) => (parts, Some(question)),
+            None => (question.event.into_parts(), None),
+        };
+        let (command, query, body, Some(callback)) = parts else { return Ok(None) };
+        let cx = Ctx { state: Arc::clone(&self.state), command, query, body, deadline };
+        let running = match catch_unwind(AssertUnwindSafe(|| handler(cx, callback))) {
+            Ok(running) => running?,
+            Err(_panic) => Running::new(std::future::ready(Err(DispatchError::Panicked))),
+        };
+        let is_changed = course.wait(None, began, running, deadline).await?;
+        match question {
+            _ if is_alone || course.decision.is_final() => Ok(None),
+            None => Err(DispatchError::Unread),
+            Some(question) if is_changed => Ok(question.rewritten(&course.decision)),
+            Some(question) => Ok(Some(question)),
         }
     }
 
@@ -119,28 +168,55 @@ impl<S: Send + Sync + 'static> Router<S> {
             (Some(handler), Some(callback)) => handler(cx, callback).map_err(DispatchError::Decode),
             _ => Ok(self.unhandled.as_ref()?(cx, body)),
         };
-        Some(async move { caught(running?).await.map(drop) })
+        Some(async move { running?.await.map(drop) })
     }
 }
 
-async fn in_time(mut running: Running, deadline: Instant) -> Result<Answer, DispatchError> {
-    let outcome = {
-        let mut caught = pin!(caught(&mut running));
-        // Many handlers await nothing, and need no timer.
-        match poll_immediate(caught.as_mut()).await {
-            Some(outcome) => outcome,
-            None => timeout_at(deadline, caught).await.unwrap_or(Err(DispatchError::TimedOut)),
-        }
-    };
-    // What a late handler holds is dropped here, which may panic as well; the outcome is what it was.
-    let _stopped = catch_unwind(AssertUnwindSafe(|| drop(running)));
-    outcome
+/// The course of a decision.
+struct Course<D> {
+    /// What those who were asked come to together.
+    decision: AnyDecision,
+    steps: Vec<Step<D>>,
 }
 
-/// A panic of a handler is the handler's own. Its state is the user's, and stays as the panic left it.
-async fn caught(running: impl Future<Output = Result<Answer, BoxError>>) -> Result<Answer, DispatchError> {
-    match AssertUnwindSafe(running).catch_unwind().await {
-        Ok(answer) => answer.map_err(DispatchError::Handler),
-        Err(_panic) => Err(DispatchError::Panicked),
+impl<D> Course<D> {
+    /// Waits for `running` until `limit`; who is late is left at work. Gives whether the message is another now.
+    async fn wait(
+        &mut self,
+        decider: Option<&Arc<D>>,
+        began: Instant,
+        mut running: Running,
+        limit: Instant,
+    ) -> Result<bool, DispatchError> {
+        // Many deciders await nothing, and need no timer.
+        let outcome = match poll_immediate(&mut running).await {
+            Some(outcome) => outcome,
+            None => match timeout_at(limit, &mut running).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    self.note(decider, began, Outcome::Running(running));
+                    return Err(DispatchError::TimedOut);
+                }
+            },
+        };
+        self.take(decider, began, outcome)
+    }
+
+    /// Takes in what a decider says. Gives whether the message is another now.
+    fn take(
+        &mut self,
+        decider: Option<&Arc<D>>,
+        began: Instant,
+        outcome: Result<AnyDecision, DispatchError>,
+    ) -> Result<bool, DispatchError> {
+        self.note(decider, began, Outcome::of(&outcome));
+        let decision = outcome?;
+        let is_changed = decision.edits().is_some();
+        self.decision.then(decision);
+        Ok(is_changed)
+    }
+
+    fn note(&mut self, decider: Option<&Arc<D>>, began: Instant, outcome: Outcome) {
+        self.steps.push(Step { decider: decider.cloned(), took: began.elapsed(), outcome });
     }
 }

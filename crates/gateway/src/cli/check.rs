@@ -1,36 +1,73 @@
 use std::path::Path;
+use std::time::Duration;
 
 use chathook_protocol::{Command, Phase, Policy};
 use strum::IntoEnumIterator;
+use tokio::runtime::Handle;
 
 use super::{Failed, print};
 use crate::Config;
+use crate::decide::decider::Deciders;
+use crate::decide::{Mode, Plan};
 use crate::gateway::Live;
+use crate::metrics::Metrics;
 use crate::tls::Material;
 
 pub(super) fn run(file: &Path) -> Result<(), Failed> {
     let config = Config::load(file).map_err(|error| Failed::Usage(error.to_string()))?;
     let wrong = |invalid| Failed::Usage(config.error(invalid).to_string());
-    let live = Live::build(&config).map_err(wrong)?;
+    let metrics = Metrics::new().map_err(|error| Failed::Outcome(error.to_string()))?;
+    let live = Live::build(&config, None, &metrics, &Handle::current()).map_err(wrong)?;
     config.callbacks.tls.as_ref().map(Material::read).transpose().map_err(wrong)?;
 
-    print(&format!("{:<52} {:<8} {:<10} FALLBACK", "COMMAND", "PHASE", "DECIDER"));
+    row(["COMMAND", "PHASE", "DEADLINE", "FALLBACK", "DECIDERS"]);
+    let with_plan: Vec<u64> =
+        config.app.iter().filter(|app| !app.decide.is_empty()).map(|app| app.sdk_app_id).collect();
     for command in Command::iter() {
         let phase: &str = command.phase().into();
-        let (decider, fallback) = match command.phase() {
-            Phase::Before => ("allow", fallback(live.fallbacks.policy(command))),
-            Phase::After => ("-", "-"),
-        };
-        print(&format!("{:<52} {phase:<8} {decider:<10} {fallback}", command.as_str()));
+        if command.phase() == Phase::After {
+            row([command.as_str(), phase, "-", "-", "-"]);
+            continue;
+        }
+        let (deadline, fallback) = declared(live.plan(None), command);
+        row([command.as_str(), phase, &deadline, &fallback, &deciders(&live.deciders, command)]);
+        for app in &with_plan {
+            let (deadline, fallback) = declared(live.plan(Some(*app)), command);
+            row([&format!("  in application {app}"), phase, &deadline, &fallback, "the same"]);
+        }
     }
     print(&format!("\n{}: good", file.display()));
     Ok(())
 }
 
-fn fallback(policy: &Policy) -> &'static str {
-    match policy {
-        Policy::Allow => "allow",
-        Policy::Reject { .. } => "reject",
-        Policy::Drop => "drop",
-    }
+fn row([command, phase, deadline, fallback, deciders]: [&str; 5]) {
+    print(&format!("{command:<52} {phase:<8} {deadline:<9} {fallback:<14} {deciders}"));
+}
+
+/// Deadline and fallback of a command.
+fn declared(plan: &Plan, command: Command) -> (String, String) {
+    let deadline: Duration = plan.deadline(command);
+    let fallback = match plan.fallbacks.policy(command) {
+        Policy::Allow => "allow".to_owned(),
+        Policy::Reject { code: None, .. } => "reject".to_owned(),
+        Policy::Reject { code: Some(code), .. } => format!("reject({code})"),
+        Policy::Drop => "drop".to_owned(),
+    };
+    (humantime::format_duration(deadline).to_string().replace(' ', ""), fallback)
+}
+
+/// The chain of a command.
+fn deciders(deciders: &Deciders, command: Command) -> String {
+    let chain = deciders.of(command).iter().map(|decider| {
+        let config = decider.config();
+        let mut traits = vec![match &config.rule {
+            Some(rule) => format!("rule: {}", rule.then),
+            None => "http".to_owned(),
+        }];
+        traits.extend((config.mode == Mode::Shadow).then(|| "shadow".to_owned()));
+        traits.extend(config.when.as_ref().map(|_| "when".to_owned()));
+        format!("{} ({})", config.name, traits.join(", "))
+    });
+    let chain: Vec<_> = chain.collect();
+    if chain.is_empty() { "nobody: allowed".to_owned() } else { chain.join(" > ") }
 }

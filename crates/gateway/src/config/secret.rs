@@ -51,6 +51,19 @@ impl Secret {
     }
 }
 
+/// Whether both are the same as they are configured; a file may have changed meanwhile.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        use secrecy::ExposeSecret;
+        match (&self.0, &other.0) {
+            (Source::File(one), Source::File(other)) => one == other,
+            (Source::Env(one), Source::Env(other)) => one == other,
+            (Source::Value(one), Source::Value(other)) => one.expose_secret() == other.expose_secret(),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

@@ -8,13 +8,14 @@ use actix_web::dev::Payload;
 use actix_web::http::{ConnectionType, Method};
 use actix_web::{HttpRequest, HttpResponse};
 use chathook_protocol::{Answer, Command, CommandName, Event, Phase, Query, UserId};
-use chathook_router::{Decided, FallbackReason};
+use chathook_router::{Decided, FallbackReason, Question};
 use tokio::time::Instant;
 
-use super::answer;
 use super::body::{self, NoBody};
+use super::{answer, connection};
+use crate::decide::record::Sent;
 use crate::gateway::{Live, Shared};
-use crate::metrics::{CommandMetrics, Outcome};
+use crate::metrics::{CommandMetrics, HANDLER, Outcome};
 use crate::verify::{Refusal, Verified};
 
 /// Answers one request on the public listener.
@@ -23,7 +24,7 @@ pub(crate) async fn callback<S: Send + Sync + 'static>(
     request: &HttpRequest,
     payload: Payload,
 ) -> HttpResponse {
-    let arrived = Instant::now();
+    let arrived = connection::arrived(request);
     let at_work = shared.at_work();
     let live = shared.live();
     let mut response = if request.path() != live.path {
@@ -56,10 +57,12 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
             Ok(verified) => verified,
             Err(refusal) => return answer::with_unread(self.refuse(metrics, refusal), payload),
         };
-        let body = match body::read(request, &mut payload, self.live.max_body, self.deadline()).await {
+        let app = query.sdk_app_id;
+        let deadline = self.deadline(app, command);
+        let body = match body::read(request, &mut payload, self.live.max_body, deadline).await {
             Ok(body) if body.is_empty() => return self.probe(metrics),
             Ok(body) => body,
-            Err(no_body) => return answer::with_unread(self.without_body(metrics, command, no_body), payload),
+            Err(no_body) => return answer::with_unread(self.without_body(metrics, app, command, no_body), payload),
         };
         let event = Event::read(query, body);
         // Where the query names no command, the body does.
@@ -99,7 +102,13 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
     }
 
     /// A decision does not need the body; what is to be kept does. What nobody knows may be either, and is let through.
-    fn without_body(&self, metrics: &CommandMetrics, command: Option<Command>, no_body: NoBody) -> HttpResponse {
+    fn without_body(
+        &self,
+        metrics: &CommandMetrics,
+        app: Option<u64>,
+        command: Option<Command>,
+        no_body: NoBody,
+    ) -> HttpResponse {
         match command {
             Some(command) if command.phase() == Phase::Before => {
                 let reason = match no_body {
@@ -107,7 +116,7 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
                     NoBody::TooSlow => FallbackReason::Timeout,
                     NoBody::Broken => FallbackReason::Decode,
                 };
-                self.fall_back(metrics, command, reason, &[])
+                self.fall_back(metrics, app, command, reason, &[])
             }
             Some(_) => {
                 metrics.count(Outcome::Lost);
@@ -138,36 +147,42 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         }
     }
 
+    /// Asks whoever decides on the command, unless there is no time or no room for it.
     async fn decide(&self, metrics: &CommandMetrics, command: Command, event: Event) -> HttpResponse {
+        let app = event.query().sdk_app_id;
+        let deadline = self.deadline(app, Some(command));
+        if Instant::now() >= deadline {
+            return self.fall_back(metrics, app, command, FallbackReason::Timeout, &event.asked());
+        }
         let Ok(_place) = self.shared.before_lane.try_acquire() else {
-            return self.fall_back(metrics, command, FallbackReason::Overload, &event.asked());
+            return self.fall_back(metrics, app, command, FallbackReason::Overload, &event.asked());
         };
-        let began = Instant::now();
-        let decided = self.shared.router.decide(command, event, self.deadline(), &self.live.fallbacks).await;
-        let now = Instant::now();
-        match &decided {
-            Decided::Nobody(answer) => metrics.decided(answer.effect()),
-            Decided::Handler(answer) => {
-                self.shared.metrics.handler_took(now - began);
-                metrics.decided(answer.effect());
-            }
-            Decided::Fallback(_, error) => {
+        let question = Question::new(command, event, deadline, SystemTime::now());
+        let (deciders, fallbacks) = (self.live.deciders.of(command), &self.live.plan(app).fallbacks);
+        let Decided { answer, said, failure, steps } =
+            self.shared.router.decide(question, deciders, fallbacks).await;
+        match &failure {
+            None => metrics.decided(said.effect),
+            Some(error) => {
                 let reason = FallbackReason::from(error);
-                if reason != FallbackReason::Decode {
-                    self.shared.metrics.handler_took(now - began);
-                    self.shared.metrics.handler_failed(reason);
-                    tracing::warn!(%command, reason = <&str>::from(reason), "fallback: {error}");
-                }
                 metrics.fell_back(reason);
+                if reason != FallbackReason::Decode {
+                    let decider = steps.last().and_then(|step| step.decider.as_ref());
+                    let decider = decider.map_or(HANDLER, |decider| decider.name());
+                    tracing::warn!(%command, decider, reason = error.reason(), answer = %said.effect, "fallback: {error}");
+                }
             }
         }
-        self.answered_before(metrics, now);
-        answer::ok(decided.answer())
+        let late = self.live.late;
+        self.shared.recorder.record(Sent { command, said, deadline, late }, steps);
+        self.answered_before(metrics, deadline);
+        answer::ok(&answer)
     }
 
     /// Takes the time of the answer to a before-callback.
-    fn answered_before(&self, metrics: &CommandMetrics, now: Instant) {
-        metrics.answered_with(self.deadline().saturating_duration_since(now));
+    fn answered_before(&self, metrics: &CommandMetrics, deadline: Instant) {
+        let now = Instant::now();
+        metrics.answered_with(deadline.saturating_duration_since(now));
         self.shared.metrics.answered(Phase::Before, now - self.arrived);
     }
 
@@ -175,24 +190,27 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
     fn fall_back(
         &self,
         metrics: &CommandMetrics,
+        app: Option<u64>,
         command: Command,
         reason: FallbackReason,
         asked: &[UserId],
     ) -> HttpResponse {
         metrics.fell_back(reason);
-        self.answered_before(metrics, Instant::now());
-        answer::ok(&self.live.fallbacks.answer(command, asked))
+        self.answered_before(metrics, self.deadline(app, Some(command)));
+        answer::ok(&self.live.plan(app).fallbacks.answer(command, asked))
     }
 
     /// Handlers of after-callbacks are started, and drive themselves from there.
     fn acknowledge(&self, metrics: &CommandMetrics, event: Event) -> HttpResponse {
         let command = event.command().known();
-        let Ok(place) = Arc::clone(&self.shared.after_lane).try_acquire_owned() else {
+        let place = Arc::clone(&self.shared.after_lane).try_acquire_owned().ok();
+        let Some(place) = place.filter(|_| !self.shared.is_pressed()) else {
             metrics.count(Outcome::Shed);
             // What nobody knows may be a before-callback: it must not stand in the way of a user.
             return if command.is_some() { answer::overloaded() } else { answer::ok(&Answer::OK) };
         };
-        if let Some(running) = self.shared.router.observe(event, self.deadline()) {
+        let deadline = self.deadline(event.query().sdk_app_id, command);
+        if let Some(running) = self.shared.router.observe(event, deadline) {
             self.shared.spawn(async move {
                 if let Err(error) = running.await {
                     tracing::warn!(command = command.map_or("unknown", Command::as_str), "handler gave up: {error}");
@@ -205,8 +223,8 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         answer::ok(&Answer::OK)
     }
 
-    fn deadline(&self) -> Instant {
-        self.arrived + self.live.deadline
+    fn deadline(&self, app: Option<u64>, command: Option<Command>) -> Instant {
+        self.arrived + self.live.deadline(app, command)
     }
 }
 

@@ -51,4 +51,8 @@ impl Payload for OnC2cSignalMessage {
     fn identity(&self) -> Option<Identity> {
         Identity::of_message(self.msg_key.as_ref())
     }
+
+    fn user(&self) -> Option<&UserId> {
+        Some(&self.from)
+    }
 }

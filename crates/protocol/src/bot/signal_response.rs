@@ -1,5 +1,5 @@
 use crate::callback::Phase;
-use crate::reply::{Answer, Decision, Effect, Policy, PolicyError, Reply, Wire, sealed};
+use crate::reply::{self, AnyDecision, Decision, Form, Reply, Response, sealed};
 use crate::types::UserId;
 
 /// The answer to `Chatbot.OnC2CSignalMessage`: content for the bot, or a failure, which has none.
@@ -31,25 +31,15 @@ impl sealed::Sealed for SignalResponse {}
 impl Reply for SignalResponse {
     const PHASE: Phase = Phase::Before;
     const NAME: &'static str = "SignalResponse";
+    const FORM: Form = Form::Signal;
 
-    fn into_answer(self) -> Answer {
-        match self.0 {
-            Choice::Respond(data) => {
-                let effect = if data.is_empty() { Effect::Allow } else { Effect::Respond };
-                Wire { rsp_data: Some(&data), ..Wire::default() }.answer(effect)
-            }
-            Choice::Fail(info) => Wire { status: "FAIL", info: &info, code: 1, rsp_data: Some(""), ..Wire::default() }
-                .answer(Effect::Reject),
-        }
-    }
-
-    fn by_policy(policy: &Policy, asked: &[UserId]) -> Result<Answer, PolicyError> {
-        match policy {
-            Policy::Allow => Ok(Self::allowing(asked).into_answer()),
-            Policy::Reject { code: None, info } => Ok(Self::fail(info).into_answer()),
-            Policy::Reject { code: Some(_), .. } => Err(PolicyError::NoCodes),
-            Policy::Drop => Err(PolicyError::NoDrop),
-        }
+    fn into_decision(self) -> AnyDecision {
+        let choice = match self.0 {
+            Choice::Respond(data) if data.is_empty() => reply::Choice::Allow,
+            Choice::Respond(data) => reply::Choice::Respond(Response::Data(data)),
+            Choice::Fail(info) => reply::Choice::Refuse { code: 1, info },
+        };
+        AnyDecision::new(Self::FORM, choice)
     }
 }
 
@@ -63,7 +53,7 @@ impl Decision for SignalResponse {
 #[cfg(test)]
 mod tests {
     use super::SignalResponse;
-    use crate::reply::{Effect, Policy, PolicyError, Reply};
+    use crate::reply::{Effect, Reply};
 
     #[test]
     fn content_and_failure_both_name_rsp_data() {
@@ -73,17 +63,5 @@ mod tests {
         let answer = SignalResponse::fail("down").into_answer();
         assert_eq!(answer.effect(), Effect::Reject);
         assert_eq!(answer.body(), r#"{"ActionStatus":"FAIL","ErrorInfo":"down","ErrorCode":1,"RspData":""}"#);
-    }
-
-    #[test]
-    fn a_policy_has_neither_codes_nor_a_drop() {
-        let by_policy = |policy| SignalResponse::by_policy(&policy, &[]);
-        let answer = by_policy(Policy::Allow).unwrap();
-        assert_eq!(answer.effect(), Effect::Allow);
-        assert_eq!(answer.body(), r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"RspData":""}"#);
-        assert_eq!(by_policy(Policy::reject()).unwrap().effect(), Effect::Reject);
-        let with_code = Policy::Reject { code: Some(120_001), info: String::new() };
-        assert_eq!(by_policy(with_code), Err(PolicyError::NoCodes));
-        assert_eq!(by_policy(Policy::Drop), Err(PolicyError::NoDrop));
     }
 }

@@ -67,4 +67,8 @@ impl Payload for BeforeSendMsg {
     fn elements(&self) -> &[MsgElement] {
         &self.body
     }
+
+    fn user(&self) -> Option<&UserId> {
+        Some(&self.from)
+    }
 }

@@ -1,5 +1,5 @@
 use crate::callback::Phase;
-use crate::reply::{Answer, Decision, Effect, Policy, PolicyError, Reply, Wire, allowance, sealed};
+use crate::reply::{self, AnyDecision, Decision, Form, Reply, Response, sealed};
 use crate::types::UserId;
 
 /// The choice of an agent for a user who wants a human.
@@ -53,29 +53,15 @@ impl sealed::Sealed for Assignment {}
 impl Reply for Assignment {
     const PHASE: Phase = Phase::Before;
     const NAME: &'static str = "Assignment";
+    const FORM: Form = Form::Assignment;
 
-    fn into_answer(self) -> Answer {
-        match self.0 {
-            Choice::Assign { group: None, agents } if agents.is_empty() => allowance(),
-            Choice::Assign { group, agents } => Wire {
-                agent_group_id: group,
-                agent_id_list: (!agents.is_empty()).then_some(agents.as_slice()),
-                ..Wire::default()
-            }
-            .answer(Effect::Respond),
-            Choice::Fail { info } => {
-                Wire { status: "FAIL", info: &info, code: 1, ..Wire::default() }.answer(Effect::Reject)
-            }
-        }
-    }
-
-    fn by_policy(policy: &Policy, _asked: &[UserId]) -> Result<Answer, PolicyError> {
-        match policy {
-            Policy::Allow => Ok(allowance()),
-            Policy::Reject { code: None, info } => Ok(Self::failed(info).into_answer()),
-            Policy::Reject { code: Some(_), .. } => Err(PolicyError::NoCodes),
-            Policy::Drop => Err(PolicyError::NoDrop),
-        }
+    fn into_decision(self) -> AnyDecision {
+        let choice = match self.0 {
+            Choice::Assign { group: None, agents } if agents.is_empty() => reply::Choice::Allow,
+            Choice::Assign { group, agents } => reply::Choice::Respond(Response::Agents { group, agents }),
+            Choice::Fail { info } => reply::Choice::Refuse { code: 1, info },
+        };
+        AnyDecision::new(Self::FORM, choice)
     }
 }
 

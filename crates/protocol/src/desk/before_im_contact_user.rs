@@ -42,4 +42,8 @@ impl Payload for BeforeImContactUser {
     fn ordering_key(&self) -> OrderingKey {
         OrderingKey::user(&self.client_user_id)
     }
+
+    fn user(&self) -> Option<&UserId> {
+        Some(&self.client_user_id)
+    }
 }

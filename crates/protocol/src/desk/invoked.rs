@@ -1,5 +1,5 @@
 use crate::callback::Phase;
-use crate::reply::{Answer, Decision, Policy, PolicyError, Reply, allowance, sealed};
+use crate::reply::{AnyDecision, Choice, Decision, Form, Reply, sealed};
 use crate::types::UserId;
 
 /// The answer to a call out of a bot's task. Only *done* is documented: it neither refuses nor sends values back.
@@ -20,17 +20,10 @@ impl sealed::Sealed for Invoked {}
 impl Reply for Invoked {
     const PHASE: Phase = Phase::Before;
     const NAME: &'static str = "Invoked";
+    const FORM: Form = Form::Invoked;
 
-    fn into_answer(self) -> Answer {
-        allowance()
-    }
-
-    fn by_policy(policy: &Policy, _asked: &[UserId]) -> Result<Answer, PolicyError> {
-        match policy {
-            Policy::Allow => Ok(allowance()),
-            Policy::Reject { .. } => Err(PolicyError::NoRefusal),
-            Policy::Drop => Err(PolicyError::NoDrop),
-        }
+    fn into_decision(self) -> AnyDecision {
+        AnyDecision::new(Self::FORM, Choice::Allow)
     }
 }
 

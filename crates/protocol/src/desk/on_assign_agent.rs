@@ -32,4 +32,8 @@ impl Payload for OnAssignAgent {
     fn ordering_key(&self) -> OrderingKey {
         OrderingKey::session(&self.session_id)
     }
+
+    fn user(&self) -> Option<&UserId> {
+        Some(&self.client_user_id)
+    }
 }

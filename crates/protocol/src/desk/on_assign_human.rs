@@ -35,4 +35,8 @@ impl Payload for OnAssignHuman {
     fn ordering_key(&self) -> OrderingKey {
         OrderingKey::session(&self.session_id)
     }
+
+    fn user(&self) -> Option<&UserId> {
+        Some(&self.client_user_id)
+    }
 }

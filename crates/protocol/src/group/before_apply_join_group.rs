@@ -44,4 +44,16 @@ impl Payload for BeforeApplyJoinGroup {
     fn ordering_key(&self) -> OrderingKey {
         OrderingKey::topic(&self.group_id, self.topic_id.as_ref())
     }
+
+    fn user(&self) -> Option<&UserId> {
+        Some(&self.requestor)
+    }
+
+    fn group(&self) -> Option<&GroupId> {
+        Some(&self.group_id)
+    }
+
+    fn group_type(&self) -> Option<&GroupType> {
+        self.group_type.as_ref()
+    }
 }

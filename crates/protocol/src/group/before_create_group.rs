@@ -92,6 +92,14 @@ impl Payload for BeforeCreateGroup {
     fn ordering_key(&self) -> OrderingKey {
         OrderingKey::user(&self.operator)
     }
+
+    fn user(&self) -> Option<&UserId> {
+        Some(&self.operator)
+    }
+
+    fn group_type(&self) -> Option<&GroupType> {
+        self.group_type.as_ref()
+    }
 }
 
 #[cfg(test)]

@@ -38,4 +38,12 @@ impl Payload for BeforeCreateTopic {
     fn ordering_key(&self) -> OrderingKey {
         OrderingKey::user(&self.operator)
     }
+
+    fn user(&self) -> Option<&UserId> {
+        Some(&self.operator)
+    }
+
+    fn group_type(&self) -> Option<&GroupType> {
+        self.group_type.as_ref()
+    }
 }

@@ -53,4 +53,20 @@ impl Payload for BeforeInviteJoinGroup {
     fn ordering_key(&self) -> OrderingKey {
         OrderingKey::topic(&self.group_id, self.topic_id.as_ref())
     }
+
+    fn asked(&self) -> Vec<UserId> {
+        self.members.iter().map(|member| member.user.clone()).collect()
+    }
+
+    fn user(&self) -> Option<&UserId> {
+        self.operator.as_ref()
+    }
+
+    fn group(&self) -> Option<&GroupId> {
+        Some(&self.group_id)
+    }
+
+    fn group_type(&self) -> Option<&GroupType> {
+        self.group_type.as_ref()
+    }
 }

@@ -74,4 +74,16 @@ impl Payload for BeforeSendMsg {
     fn elements(&self) -> &[MsgElement] {
         &self.body
     }
+
+    fn user(&self) -> Option<&UserId> {
+        Some(&self.from)
+    }
+
+    fn group(&self) -> Option<&GroupId> {
+        Some(&self.group_id)
+    }
+
+    fn group_type(&self) -> Option<&GroupType> {
+        self.group_type.as_ref()
+    }
 }

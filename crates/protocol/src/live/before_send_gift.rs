@@ -57,4 +57,8 @@ impl Payload for BeforeSendGift {
     fn ordering_key(&self) -> OrderingKey {
         OrderingKey::room(&self.room_id)
     }
+
+    fn user(&self) -> Option<&UserId> {
+        Some(&self.gift.from)
+    }
 }

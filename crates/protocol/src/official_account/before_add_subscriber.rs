@@ -47,4 +47,12 @@ impl Payload for BeforeAddSubscriber {
     fn ordering_key(&self) -> OrderingKey {
         OrderingKey::official_account(&self.account)
     }
+
+    fn asked(&self) -> Vec<UserId> {
+        self.subscribers.iter().map(|item| item.user.clone()).collect()
+    }
+
+    fn user(&self) -> Option<&UserId> {
+        self.operator.as_ref()
+    }
 }

@@ -36,4 +36,8 @@ impl Payload for BeforeCreateOfficialAccount {
     fn ordering_key(&self) -> OrderingKey {
         OrderingKey::user(&self.owner)
     }
+
+    fn user(&self) -> Option<&UserId> {
+        Some(self.operator.as_ref().unwrap_or(&self.owner))
+    }
 }

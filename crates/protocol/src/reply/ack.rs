@@ -1,6 +1,5 @@
-use super::{Answer, Policy, PolicyError, Reply, sealed};
+use super::{AnyDecision, Form, Reply, sealed};
 use crate::callback::Phase;
-use crate::types::UserId;
 
 /// Marks an after-callback. It has no values: the only answer is [`Answer::OK`].
 #[derive(Debug)]
@@ -11,16 +10,9 @@ impl sealed::Sealed for Ack {}
 impl Reply for Ack {
     const PHASE: Phase = Phase::After;
     const NAME: &'static str = "Ack";
+    const FORM: Form = Form::Ack;
 
-    fn into_answer(self) -> Answer {
+    fn into_decision(self) -> AnyDecision {
         match self {}
-    }
-
-    fn by_policy(policy: &Policy, _asked: &[UserId]) -> Result<Answer, PolicyError> {
-        match policy {
-            Policy::Allow => Ok(Answer::OK),
-            Policy::Reject { .. } => Err(PolicyError::NoRefusal),
-            Policy::Drop => Err(PolicyError::NoDrop),
-        }
     }
 }

@@ -1,4 +1,4 @@
-use super::{Answer, PolicyError, refusal};
+use super::{CodeRange, IllegalDecision};
 
 /// A code of one's own for a refusal, from `LO` to `HI`; Chat hands it to the client together with a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,14 +63,9 @@ pub enum NoCode {}
 
 /// The codes that a command allows: a [`RejectCode`], or [`NoCode`].
 pub trait Codes: Copy + Send + super::sealed::Sealed + 'static {
-    /// The range of codes as `first-last`, if there is one.
-    fn range() -> Option<String>;
-
-    /// The code for a number.
-    ///
-    /// # Errors
-    /// When the number is outside the range, or there is none.
-    fn from_number(code: u32) -> Result<Self, PolicyError>;
+    /// The range of codes, if there is one.
+    #[doc(hidden)]
+    const RANGE: Option<CodeRange>;
 
     /// The number of the code.
     fn number(self) -> u32;
@@ -79,37 +74,25 @@ pub trait Codes: Copy + Send + super::sealed::Sealed + 'static {
 impl<const LO: u32, const HI: u32> super::sealed::Sealed for RejectCode<LO, HI> {}
 
 impl<const LO: u32, const HI: u32> Codes for RejectCode<LO, HI> {
-    fn range() -> Option<String> {
-        Some(format!("{LO}-{HI}"))
-    }
-
-    fn from_number(code: u32) -> Result<Self, PolicyError> {
-        Self::new(code).ok_or_else(|| PolicyError::CodeOutOfRange { code, range: format!("{LO}-{HI}") })
-    }
+    const RANGE: Option<CodeRange> = Some(CodeRange(LO, HI));
 
     fn number(self) -> u32 {
         self.0
     }
 }
 
+impl<const LO: u32, const HI: u32> RejectCode<LO, HI> {
+    pub(super) fn from_number(code: u32) -> Result<Self, IllegalDecision> {
+        Self::new(code).ok_or_else(|| IllegalDecision::CodeOutOfRange { code, range: CodeRange(LO, HI).to_string() })
+    }
+}
+
 impl super::sealed::Sealed for NoCode {}
 
 impl Codes for NoCode {
-    fn range() -> Option<String> {
-        None
-    }
-
-    fn from_number(_code: u32) -> Result<Self, PolicyError> {
-        Err(PolicyError::NoCodes)
-    }
+    const RANGE: Option<CodeRange> = None;
 
     fn number(self) -> u32 {
         match self {}
     }
-}
-
-/// The refusal that a policy asks for, with 1 or with a code of `C`.
-pub(super) fn refusal_by_policy<C: Codes>(code: Option<u32>, info: &str) -> Result<Answer, PolicyError> {
-    let number = code.map_or(Ok(1), |code| C::from_number(code).map(C::number))?;
-    Ok(refusal(number, info))
 }

@@ -1,4 +1,4 @@
-use super::{Answer, Codes, Decision, Effect, FriendCode, Policy, PolicyError, Reply, ResultItem, Wire, sealed};
+use super::{AnyDecision, Choice, Decision, Form, FriendCode, Reply, sealed};
 use crate::callback::Phase;
 use crate::types::UserId;
 
@@ -57,30 +57,10 @@ impl sealed::Sealed for FriendDecision {}
 impl Reply for FriendDecision {
     const PHASE: Phase = Phase::Before;
     const NAME: &'static str = "FriendDecision";
+    const FORM: Form = Form::Friends;
 
-    fn into_answer(self) -> Answer {
-        let refused = self.0.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Reject(..))).count();
-        let effect = match refused {
-            0 => Effect::Allow,
-            all if all == self.0.len() => Effect::Reject,
-            _ => Effect::Partial,
-        };
-        let items = self.0.iter().map(|(to, verdict)| match verdict {
-            Verdict::Allow => ResultItem { to, result_code: 0, result_info: "" },
-            Verdict::Reject(code, info) => ResultItem { to, result_code: code.get(), result_info: info },
-        });
-        Wire { result_item: Some(items.collect()), ..Wire::default() }.answer(effect)
-    }
-
-    /// A body that does not decode names nobody, and so can only be allowed.
-    fn by_policy(policy: &Policy, asked: &[UserId]) -> Result<Answer, PolicyError> {
-        let verdict = match policy {
-            Policy::Allow => Verdict::Allow,
-            Policy::Reject { code: None, info } => Verdict::reject(FriendCode::FIRST, info),
-            Policy::Reject { code: Some(code), info } => Verdict::reject(FriendCode::from_number(*code)?, info),
-            Policy::Drop => return Err(PolicyError::NoDrop),
-        };
-        Ok(Self::of(asked.iter().map(|user| (user.clone(), verdict.clone()))).into_answer())
+    fn into_decision(self) -> AnyDecision {
+        AnyDecision::new(Self::FORM, Choice::Verdicts(self.0))
     }
 }
 

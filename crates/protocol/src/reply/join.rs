@@ -1,10 +1,8 @@
 use std::marker::PhantomData;
 
-use super::code::refusal_by_policy;
-use super::{
-    Answer, Codes, Decision, Effect, GroupCode, NoCode, Policy, PolicyError, Reply, Wire, allowance, refusal, sealed,
-};
+use super::{AnyDecision, Codes, Decision, Form, GroupCode, NoCode, Reply, sealed};
 use crate::callback::Phase;
+use crate::reply;
 use crate::types::UserId;
 
 /// The decision on users who are about to join something: all of them, none, or all but some.
@@ -102,30 +100,16 @@ impl<J: Joiner> sealed::Sealed for JoinDecision<J> {}
 impl<J: Joiner> Reply for JoinDecision<J> {
     const PHASE: Phase = Phase::Before;
     const NAME: &'static str = "JoinDecision";
+    const FORM: Form = Form::Join(J::LEFT_OUT, <J::Code as Codes>::RANGE);
 
-    fn into_answer(self) -> Answer {
-        match self.0 {
-            Choice::Admit { refused, .. } if refused.is_empty() => allowance(),
-            Choice::Admit { refused, is_nobody } => {
-                let effect = if is_nobody { Effect::Reject } else { Effect::Partial };
-                let users = Some(refused.as_slice());
-                match J::LEFT_OUT {
-                    sealed::LeftOut::Members => Wire { refused_members: users, ..Wire::default() },
-                    sealed::LeftOut::Subscribers => Wire { refused_subscribers: users, ..Wire::default() },
-                }
-                .answer(effect)
-            }
-            Choice::Refuse => refusal(1, ""),
-            Choice::Reject { code, info } => refusal(code.number(), &info),
-        }
-    }
-
-    fn by_policy(policy: &Policy, _asked: &[UserId]) -> Result<Answer, PolicyError> {
-        match policy {
-            Policy::Allow => Ok(allowance()),
-            Policy::Reject { code, info } => refusal_by_policy::<J::Code>(*code, info),
-            Policy::Drop => Err(PolicyError::NoDrop),
-        }
+    fn into_decision(self) -> AnyDecision {
+        let choice = match self.0 {
+            Choice::Admit { refused, .. } if refused.is_empty() => reply::Choice::Allow,
+            Choice::Admit { refused, is_nobody } => reply::Choice::LeaveOut { users: refused, is_everybody: is_nobody },
+            Choice::Refuse => reply::Choice::Refuse { code: 1, info: String::new() },
+            Choice::Reject { code, info } => reply::Choice::Refuse { code: code.number(), info },
+        };
+        AnyDecision::new(Self::FORM, choice)
     }
 }
 

@@ -1,7 +1,7 @@
-use super::code::refusal_by_policy;
-use super::{Answer, Codes, Decision, Effect, Policy, PolicyError, Reply, Wire, allowance, refusal, sealed};
+use super::{AnyDecision, Codes, Decision, Form, Reply, sealed};
 use crate::callback::Phase;
 use crate::message::MsgElement;
+use crate::reply;
 use crate::types::UserId;
 
 /// The decision on a message before it is delivered, with codes of the kind `C` for refusals.
@@ -53,8 +53,8 @@ enum Choice<C> {
 /// What a rewrite replaces: the elements, the custom data or both.
 #[derive(Debug, Clone)]
 pub struct Edits {
-    body: Option<Vec<MsgElement>>,
-    cloud_custom_data: Option<String>,
+    pub(crate) body: Option<Vec<MsgElement>>,
+    pub(crate) cloud_custom_data: Option<String>,
 }
 
 impl Edits {
@@ -74,6 +74,16 @@ impl Edits {
     #[must_use]
     pub fn and_cloud_custom_data(self, data: impl Into<String>) -> Self {
         Self { cloud_custom_data: Some(data.into()), ..self }
+    }
+
+    /// Whether nothing is replaced.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.body.is_none() && self.cloud_custom_data.is_none()
+    }
+
+    /// These edits, and then those of `next`.
+    pub(crate) fn then(self, next: Self) -> Self {
+        Self { body: next.body.or(self.body), cloud_custom_data: next.cloud_custom_data.or(self.cloud_custom_data) }
     }
 }
 
@@ -115,37 +125,22 @@ impl<C: Codes> SendDecision<C> {
     }
 }
 
-fn dropped() -> Answer {
-    Wire { code: 2, ..Wire::default() }.answer(Effect::Drop)
-}
-
 impl<C> sealed::Sealed for SendDecision<C> {}
 
 impl<C: Codes> Reply for SendDecision<C> {
     const PHASE: Phase = Phase::Before;
     const NAME: &'static str = "SendDecision";
+    const FORM: Form = Form::Message(C::RANGE);
 
-    fn into_answer(self) -> Answer {
-        match self.0 {
-            Choice::Allow => allowance(),
-            Choice::Rewrite(edits) => Wire {
-                msg_body: edits.body.as_deref(),
-                cloud_custom_data: edits.cloud_custom_data.as_deref(),
-                ..Wire::default()
-            }
-            .answer(Effect::Rewrite),
-            Choice::Refuse => refusal(1, ""),
-            Choice::Reject { code, info } => refusal(code.number(), &info),
-            Choice::Drop => dropped(),
-        }
-    }
-
-    fn by_policy(policy: &Policy, _asked: &[UserId]) -> Result<Answer, PolicyError> {
-        match policy {
-            Policy::Allow => Ok(allowance()),
-            Policy::Reject { code, info } => refusal_by_policy::<C>(*code, info),
-            Policy::Drop => Ok(dropped()),
-        }
+    fn into_decision(self) -> AnyDecision {
+        let choice = match self.0 {
+            Choice::Allow => reply::Choice::Allow,
+            Choice::Rewrite(edits) => reply::Choice::Rewrite(edits),
+            Choice::Refuse => reply::Choice::Refuse { code: 1, info: String::new() },
+            Choice::Reject { code, info } => reply::Choice::Refuse { code: code.number(), info },
+            Choice::Drop => reply::Choice::Drop,
+        };
+        AnyDecision::new(Self::FORM, choice)
     }
 }
 

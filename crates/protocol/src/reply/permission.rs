@@ -1,6 +1,6 @@
-use super::code::refusal_by_policy;
-use super::{Answer, Codes, Decision, Policy, PolicyError, Reply, allowance, refusal, sealed};
+use super::{AnyDecision, Codes, Decision, Form, Reply, sealed};
 use crate::callback::Phase;
+use crate::reply;
 use crate::types::UserId;
 
 /// A plain yes or no, with codes of the kind `C` for the no.
@@ -46,21 +46,15 @@ impl<C> sealed::Sealed for Permission<C> {}
 impl<C: Codes> Reply for Permission<C> {
     const PHASE: Phase = Phase::Before;
     const NAME: &'static str = "Permission";
+    const FORM: Form = Form::Permission(C::RANGE);
 
-    fn into_answer(self) -> Answer {
-        match self.0 {
-            Choice::Allow => allowance(),
-            Choice::Refuse => refusal(1, ""),
-            Choice::Reject { code, info } => refusal(code.number(), &info),
-        }
-    }
-
-    fn by_policy(policy: &Policy, _asked: &[UserId]) -> Result<Answer, PolicyError> {
-        match policy {
-            Policy::Allow => Ok(allowance()),
-            Policy::Reject { code, info } => refusal_by_policy::<C>(*code, info),
-            Policy::Drop => Err(PolicyError::NoDrop),
-        }
+    fn into_decision(self) -> AnyDecision {
+        let choice = match self.0 {
+            Choice::Allow => reply::Choice::Allow,
+            Choice::Refuse => reply::Choice::Refuse { code: 1, info: String::new() },
+            Choice::Reject { code, info } => reply::Choice::Refuse { code: code.number(), info },
+        };
+        AnyDecision::new(Self::FORM, choice)
     }
 }
 

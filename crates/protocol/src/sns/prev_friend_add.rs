@@ -77,4 +77,8 @@ impl Payload for PrevFriendAdd {
     fn asked(&self) -> Vec<UserId> {
         self.items.iter().map(|item| item.to.clone()).collect()
     }
+
+    fn user(&self) -> Option<&UserId> {
+        Some(&self.from)
+    }
 }

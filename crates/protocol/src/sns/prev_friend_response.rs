@@ -81,4 +81,8 @@ impl Payload for PrevFriendResponse {
     fn asked(&self) -> Vec<UserId> {
         self.items.iter().map(|item| item.to.clone()).collect()
     }
+
+    fn user(&self) -> Option<&UserId> {
+        Some(&self.from)
+    }
 }

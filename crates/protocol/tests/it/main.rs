@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what helps a test fails as the test would")]
 
 mod corpus;
+mod decisions;
 mod hostile;
 mod identity;
 mod replies;

@@ -2,8 +2,8 @@
 
 use chathook_protocol::reply::{Edits, FriendCode, GiftCode, GroupCode, MessageCode, RejectCode, Verdict};
 use chathook_protocol::{
-    Answer, Command, Decision, Effect, MsgElement, Phase, Policy, PolicyError, UserId, bot, c2c, desk, group, live,
-    official_account, sns,
+    Answer, AnyDecision, Command, Decision, Effect, IllegalDecision, MsgElement, Phase, Policy, UserId, bot, c2c, desk,
+    group, live, official_account, sns,
 };
 use strum::IntoEnumIterator;
 
@@ -480,9 +480,13 @@ fn policy(words: &str) -> Policy {
     }
 }
 
+fn by_policy(command: Command, policy: &Policy, asked: &[UserId]) -> Result<Answer, IllegalDecision> {
+    AnyDecision::of(command, policy, asked).map(AnyDecision::into_answer)
+}
+
 fn outcome(command: Command, policy: &Policy) -> String {
     let asked: [UserId; 2] = ["u_1".into(), "u_2".into()];
-    match command.by_policy(policy, &asked) {
+    match by_policy(command, policy, &asked) {
         Ok(answer) => format!("{}: {}", answer.effect(), std::str::from_utf8(answer.body()).unwrap()),
         Err(error) => error.to_string(),
     }
@@ -515,9 +519,9 @@ fn each_policy_comes_to_one_answer_or_one_error() {
 #[test]
 fn an_after_command_has_no_policy_but_to_acknowledge() {
     for command in Command::iter().filter(|command| command.phase() == Phase::After) {
-        assert_eq!(command.by_policy(&Policy::Allow, &[]), Ok(Answer::OK), "{command}");
-        assert_eq!(command.by_policy(&Policy::reject(), &[]), Err(PolicyError::NoRefusal), "{command}");
-        assert_eq!(command.by_policy(&Policy::Drop, &[]), Err(PolicyError::NoDrop), "{command}");
+        assert_eq!(by_policy(command, &Policy::Allow, &[]), Ok(Answer::OK), "{command}");
+        assert_eq!(by_policy(command, &Policy::reject(), &[]), Err(IllegalDecision::NoRefusal), "{command}");
+        assert_eq!(by_policy(command, &Policy::Drop, &[]), Err(IllegalDecision::NoDrop), "{command}");
     }
 }
 
@@ -525,7 +529,7 @@ fn an_after_command_has_no_policy_but_to_acknowledge() {
 fn friends_in_a_body_that_was_not_read_can_only_be_allowed() {
     for command in [Command::SnsPrevFriendAdd, Command::SnsPrevFriendResponse] {
         for policy in [Policy::Allow, Policy::reject()] {
-            let answer = command.by_policy(&policy, &[]).unwrap();
+            let answer = by_policy(command, &policy, &[]).unwrap();
             assert_eq!(answer.body(), r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ResultItem":[]}"#);
             assert_eq!(answer.effect(), Effect::Allow);
         }
@@ -534,21 +538,23 @@ fn friends_in_a_body_that_was_not_read_can_only_be_allowed() {
 
 #[test]
 fn to_allow_is_the_same_by_decision_and_by_policy() {
-    fn same<D: Decision>() {
+    fn same<D: Decision>(command: Command) {
         let asked: [UserId; 2] = ["u_1".into(), "u_2".into()];
-        assert_eq!(Ok(D::allowing(&asked).into_answer()), D::by_policy(&Policy::Allow, &asked), "{}", D::NAME);
+        let allowed = D::allowing(&asked).into_answer();
+        assert_eq!(Ok(&allowed), by_policy(command, &Policy::Allow, &asked).as_ref(), "{}", D::NAME);
+        assert_eq!(allowed, AnyDecision::allow(command, &asked).into_answer());
     }
-    same::<c2c::SendDecision>();
-    same::<group::SendDecision>();
-    same::<official_account::SendDecision>();
-    same::<group::Permission>();
-    same::<official_account::Permission>();
-    same::<live::Permission>();
-    same::<desk::Permission>();
-    same::<group::JoinDecision>();
-    same::<official_account::JoinDecision>();
-    same::<chathook_protocol::reply::FriendDecision>();
-    same::<bot::SignalResponse>();
-    same::<desk::Assignment>();
-    same::<desk::Invoked>();
+    same::<c2c::SendDecision>(Command::C2cBeforeSendMsg);
+    same::<group::SendDecision>(Command::GroupBeforeSendMsg);
+    same::<official_account::SendDecision>(Command::OfficialAccountBeforeSendMsg);
+    same::<group::Permission>(Command::GroupBeforeCreateGroup);
+    same::<official_account::Permission>(Command::OfficialAccountBeforeCreateOfficialAccount);
+    same::<live::Permission>(Command::LiveBeforeSendGift);
+    same::<desk::Permission>(Command::DeskBeforeImContactUser);
+    same::<group::JoinDecision>(Command::GroupBeforeInviteJoinGroup);
+    same::<official_account::JoinDecision>(Command::OfficialAccountBeforeAddSubscriber);
+    same::<chathook_protocol::reply::FriendDecision>(Command::SnsPrevFriendAdd);
+    same::<bot::SignalResponse>(Command::ChatbotOnC2cSignalMessage);
+    same::<desk::Assignment>(Command::ChatBotOnAssignHuman);
+    same::<desk::Invoked>(Command::ChatbotInterfaceInvocation);
 }

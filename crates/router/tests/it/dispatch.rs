@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chathook_protocol::reply::{FriendCode, GroupCode, Verdict};
-use chathook_protocol::{Answer, Command, Effect, Event, Phase, Platform, Policy, PolicyError, Query, Raw, group, sns};
-use chathook_router::{BoxError, Ctx, Decided, DispatchError, FallbackReason, Fallbacks, Router};
+use chathook_protocol::{
+    Answer, Command, Effect, Event, IllegalDecision, Phase, Platform, Policy, Query, Raw, group, sns,
+};
+use chathook_router::{BoxError, Ctx, Decided, DispatchError, FallbackReason, Fallbacks, Outcome, Router, Step};
 use strum::IntoEnumIterator;
 use tokio::time::{Instant, sleep};
 
-use crate::{BLACK_LIST, Count, DEADLINE, FRIENDS, GROUP_MSG, OK, decide, event, forever, observe};
+use crate::{BLACK_LIST, Count, DEADLINE, FRIENDS, GROUP_MSG, NOBODY, OK, decide, forever, observe, question};
 
 const MS: Duration = Duration::from_millis(1);
 const REFUSED: &str = r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":1}"#;
@@ -38,6 +40,14 @@ where
     Router::builder().after(move |_cx: Ctx, _added: sns::BlackListAdd| handler()).build(()).unwrap()
 }
 
+fn by_handler(decided: &Decided) -> bool {
+    decided.failure.is_none() && matches!(decided.steps[..], [Step { decider: None, outcome: Outcome::Decided(_), .. }])
+}
+
+fn by_nobody(decided: &Decided) -> bool {
+    decided.failure.is_none() && decided.steps.is_empty()
+}
+
 async fn decide_on_group_msg(router: &Router) -> (Decided, Duration) {
     decide(router, Command::GroupBeforeSendMsg, GROUP_MSG, &Fallbacks::default()).await
 }
@@ -47,9 +57,9 @@ async fn the_bytes_of_the_decision_are_the_answer() {
     const SPAM: GroupCode = GroupCode::of::<10_137>();
     let router = before(|| async { Ok(group::SendDecision::reject(SPAM, "not here")) });
     let (decided, took) = decide_on_group_msg(&router).await;
-    assert!(matches!(decided, Decided::Handler(_)), "{decided:?}");
-    assert_eq!(decided.answer().body(), r#"{"ActionStatus":"OK","ErrorInfo":"not here","ErrorCode":10137}"#);
-    assert_eq!(decided.answer().effect(), Effect::Reject);
+    assert!(by_handler(&decided), "{decided:?}");
+    assert_eq!(decided.answer.body(), r#"{"ActionStatus":"OK","ErrorInfo":"not here","ErrorCode":10137}"#);
+    assert_eq!(decided.answer.effect(), Effect::Reject);
     assert_eq!(took, Duration::ZERO);
 }
 
@@ -66,7 +76,7 @@ async fn the_payload_is_the_body_that_came() {
         .unwrap();
     let (decided, _) = decide(&router, Command::SnsPrevFriendAdd, FRIENDS, &Fallbacks::default()).await;
     assert_eq!(
-        decided.answer().body(),
+        decided.answer.body(),
         concat!(
             r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ResultItem":["#,
             r#"{"To_Account":"u_2","ResultCode":0,"ResultInfo":""},"#,
@@ -80,9 +90,9 @@ async fn without_a_handler_it_is_allowed_whatever_the_fallback() {
     let router = Router::builder().build(()).unwrap();
     let fallbacks = Fallbacks::all(&Policy::Drop);
     let (decided, _) = decide(&router, Command::GroupBeforeSendMsg, GROUP_MSG, &fallbacks).await;
-    assert!(matches!(decided, Decided::Nobody(_)), "{decided:?}");
-    assert_eq!(decided.answer().body(), OK);
-    assert_eq!(decided.answer().effect(), Effect::Allow);
+    assert!(by_nobody(&decided), "{decided:?}");
+    assert_eq!(decided.answer.body(), OK);
+    assert_eq!(decided.answer.effect(), Effect::Allow);
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,9 +100,9 @@ async fn without_a_handler_every_friend_is_allowed_by_name() {
     let router = Router::builder().build(()).unwrap();
     let fallbacks = Fallbacks::all(&Policy::reject());
     let (decided, _) = decide(&router, Command::SnsPrevFriendAdd, FRIENDS, &fallbacks).await;
-    assert!(matches!(decided, Decided::Nobody(_)), "{decided:?}");
+    assert!(by_nobody(&decided), "{decided:?}");
     assert_eq!(
-        decided.answer().body(),
+        decided.answer.body(),
         concat!(
             r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ResultItem":["#,
             r#"{"To_Account":"u_2","ResultCode":0,"ResultInfo":""},"#,
@@ -110,11 +120,11 @@ async fn falls_back(router: &Router, reason: FallbackReason, after: Duration) {
     ] {
         let fallbacks = Fallbacks::all(&policy);
         let (decided, took) = decide(router, Command::GroupBeforeSendMsg, GROUP_MSG, &fallbacks).await;
-        let Decided::Fallback(answer, error) = &decided else { panic!("{policy:?}: {decided:?}") };
+        let Some(error) = &decided.failure else { panic!("{policy:?}: {decided:?}") };
         assert_eq!(FallbackReason::from(error), reason, "{policy:?}");
-        assert_eq!(answer.body(), bytes, "{policy:?}");
-        assert_eq!(answer.effect(), effect, "{policy:?}");
-        assert_eq!(decided.answer(), answer);
+        assert_eq!(decided.answer.body(), bytes, "{policy:?}");
+        assert_eq!(decided.answer.effect(), effect, "{policy:?}");
+        assert_eq!(decided.said.effect, effect);
         assert_eq!(took, after, "{policy:?}");
     }
 }
@@ -136,7 +146,7 @@ async fn an_error_after_an_await_falls_back_then() {
 #[tokio::test(start_paused = true)]
 async fn the_handlers_own_error_is_the_source() {
     let (decided, _) = decide_on_group_msg(&before(|| async { Err("no connection".into()) })).await;
-    let Decided::Fallback(_, error) = decided else { panic!("{decided:?}") };
+    let Some(error) = decided.failure else { panic!("{decided:?}") };
     assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "no connection");
 }
 
@@ -175,8 +185,8 @@ async fn a_panic_leaves_the_router_as_it_was() {
         let first = counted.get() == 1;
         async move { if first { panic!("boom") } else { allow() } }
     });
-    assert!(matches!(decide_on_group_msg(&router).await.0, Decided::Fallback(_, DispatchError::Panicked)));
-    assert!(matches!(decide_on_group_msg(&router).await.0, Decided::Handler(_)));
+    assert!(matches!(decide_on_group_msg(&router).await.0.failure, Some(DispatchError::Panicked)));
+    assert!(by_handler(&decide_on_group_msg(&router).await.0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,8 +201,8 @@ async fn a_decision_just_before_the_deadline_counts() {
         Ok(group::SendDecision::refuse())
     });
     let (decided, took) = decide_on_group_msg(&router).await;
-    assert!(matches!(decided, Decided::Handler(_)), "{decided:?}");
-    assert_eq!(decided.answer().body(), REFUSED);
+    assert!(by_handler(&decided), "{decided:?}");
+    assert_eq!(decided.answer.body(), REFUSED);
     assert_eq!(took, DEADLINE - MS);
 }
 
@@ -206,7 +216,7 @@ async fn a_decision_just_after_the_deadline_comes_too_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_handler_is_stopped_where_it_stands() {
+async fn a_late_handler_that_nobody_drives_on_is_stopped_where_it_stands() {
     let (started, dropped, ended) = (Count::default(), Count::default(), Count::default());
     let counts = (started.clone(), dropped.clone(), ended.clone());
     let router = before(move || {
@@ -220,8 +230,10 @@ async fn a_late_handler_is_stopped_where_it_stands() {
         }
     });
     let (decided, _) = decide_on_group_msg(&router).await;
-    assert!(matches!(decided, Decided::Fallback(_, DispatchError::TimedOut)), "{decided:?}");
-    assert_eq!((started.get(), dropped.get()), (1, 1));
+    assert!(matches!(decided.failure, Some(DispatchError::TimedOut)), "{decided:?}");
+    assert_eq!((started.get(), dropped.get()), (1, 0), "whoever wants to know may go on with it");
+    drop(decided);
+    assert_eq!(dropped.get(), 1);
     sleep(DEADLINE).await;
     assert_eq!(ended.get(), 0);
 }
@@ -250,7 +262,7 @@ async fn the_fallback_for_friends_names_every_one() {
     let fallbacks = Fallbacks::all(&Policy::reject());
     let (decided, _) = decide(&router, Command::SnsPrevFriendAdd, FRIENDS, &fallbacks).await;
     assert_eq!(
-        decided.answer().body(),
+        decided.answer.body(),
         concat!(
             r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ResultItem":["#,
             r#"{"To_Account":"u_2","ResultCode":38000,"ResultInfo":""},"#,
@@ -271,9 +283,9 @@ async fn a_body_that_is_not_read_falls_back_and_the_handler_is_not_asked() {
     for router in [with_handler, Router::builder().build(()).unwrap()] {
         for body in [UNREADABLE, "{", "[]", "nonsense"] {
             let (decided, _) = decide(&router, Command::GroupBeforeSendMsg, body, &fallbacks).await;
-            let Decided::Fallback(answer, error) = &decided else { panic!("{body}: {decided:?}") };
+            let Some(error) = &decided.failure else { panic!("{body}: {decided:?}") };
             assert_eq!(FallbackReason::from(error), FallbackReason::Decode, "{body}");
-            assert_eq!(answer.body(), REFUSED, "{body}");
+            assert_eq!(decided.answer.body(), REFUSED, "{body}");
         }
     }
     assert_eq!(asked.get(), 0);
@@ -293,8 +305,8 @@ async fn a_raw_handler_decides_on_a_body_that_is_not_read() {
         .build(())
         .unwrap();
     let (decided, _) = decide(&router, Command::GroupBeforeSendMsg, UNREADABLE, &Fallbacks::default()).await;
-    assert!(matches!(decided, Decided::Handler(_)), "{decided:?}");
-    assert_eq!(decided.answer().body(), REFUSED);
+    assert!(by_handler(&decided), "{decided:?}");
+    assert_eq!(decided.answer.body(), REFUSED);
 }
 
 #[tokio::test(start_paused = true)]
@@ -321,9 +333,9 @@ async fn the_context_tells_how_the_callback_came() {
         })
         .build(vec![7, 8])
         .unwrap();
-    let event = event("Group.CallbackBeforeSendMsg", GROUP_MSG);
-    let decided = router.decide(Command::GroupBeforeSendMsg, event, deadline, &Fallbacks::default()).await;
-    assert!(matches!(decided, Decided::Handler(_)), "{decided:?}");
+    let question = question(Command::GroupBeforeSendMsg, GROUP_MSG, deadline);
+    let decided = router.decide(question, NOBODY, &Fallbacks::default()).await;
+    assert!(by_handler(&decided), "{decided:?}");
     assert_eq!(seen.get(), 1);
 }
 
@@ -511,25 +523,25 @@ fn a_fallback_that_a_command_does_not_have_is_refused_with_the_reason() {
         (
             Command::GroupBeforeCreateTopic,
             Policy::Drop,
-            PolicyError::NoDrop,
+            IllegalDecision::NoDrop,
             "Group.CallbackBeforeCreateTopic: this command has no silent drop",
         ),
         (
             Command::SnsBlackListAdd,
             Policy::reject(),
-            PolicyError::NoRefusal,
+            IllegalDecision::NoRefusal,
             "Sns.CallbackBlackListAdd: this command cannot be refused",
         ),
         (
             Command::GroupBeforeSendMsg,
             coded(120_001),
-            PolicyError::CodeOutOfRange { code: 120_001, range: "10100-10200".to_owned() },
+            IllegalDecision::CodeOutOfRange { code: 120_001, range: "10100-10200".to_owned() },
             "Group.CallbackBeforeSendMsg: code 120001 is outside the range of this command, 10100-10200",
         ),
         (
             Command::OfficialAccountBeforeAddSubscriber,
             coded(120_001),
-            PolicyError::NoCodes,
+            IllegalDecision::NoCodes,
             "OfficialAccount.CallbackBeforeAddSubscriber: this command has no codes of one's own",
         ),
     ] {

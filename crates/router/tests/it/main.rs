@@ -2,17 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod chain;
 mod dispatch;
 mod registration;
 
 use std::future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use chathook_protocol::{Command, Event, Query};
-use chathook_router::{Decided, DispatchError, Fallbacks, Router};
+use chathook_router::{Decided, DispatchError, Fallbacks, NoDecider, Question, Router};
 use tokio::time::Instant;
 
 /// What is left of Chat's two seconds.
@@ -28,10 +29,18 @@ const BLACK_LIST: &str = r#"{"PairList":[{"From_Account":"u_1","To_Account":"u_2
 const FRIENDS: &str =
     r#"{"Requester_Account":"u_1","From_Account":"u_1","FriendItem":[{"To_Account":"u_2"},{"To_Account":"u_3"}]}"#;
 
+/// No deciders beside the handlers.
+const NOBODY: &[Arc<NoDecider>] = &[];
+
 /// A callback as it comes in, under the name that the query gives.
 fn event(command: &str, body: &'static str) -> Event {
     let query = format!("SdkAppid=1400000001&CallbackCommand={command}&ClientIP=203.0.113.20&OptPlatform=iOS");
     Event::read(Query::parse(&query), Bytes::from_static(body.as_bytes()))
+}
+
+/// The same as a question.
+fn question(command: Command, body: &'static str, deadline: Instant) -> Question {
+    Question::new(command, event(command.as_str(), body), deadline, SystemTime::UNIX_EPOCH)
 }
 
 /// What `router` decides, and how long that took.
@@ -42,7 +51,7 @@ async fn decide<S: Send + Sync + 'static>(
     fallbacks: &Fallbacks,
 ) -> (Decided, Duration) {
     let started = Instant::now();
-    let decided = router.decide(command, event(command.as_str(), body), started + DEADLINE, fallbacks).await;
+    let decided = router.decide(question(command, body, started + DEADLINE), NOBODY, fallbacks).await;
     (decided, started.elapsed())
 }
 

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use chathook_protocol::{Command, Event, Raw, bot, c2c, group, sns};
-use chathook_router::{BoxError, BuildError, Ctx, Decided, Fallbacks, Router};
+use chathook_router::{BoxError, BuildError, Ctx, Fallbacks, Router};
 use tokio::time::Instant;
 
-use crate::{BLACK_LIST, Count, DEADLINE, GROUP_MSG, decide, event, observe};
+use crate::{BLACK_LIST, Count, DEADLINE, GROUP_MSG, NOBODY, decide, event, observe, question};
 
 /// What the handlers share.
 #[derive(Default)]
@@ -178,14 +178,13 @@ fn routers_and_their_futures_can_be_sent() {
     fn shared<T: Send + Sync + 'static>() {}
     shared::<Router<App>>();
     shared::<Ctx<App>>();
-    shared::<Decided>();
     shared::<Fallbacks>();
 
     let router = Router::builder().before(allow_and_count).after(count).build(App::default()).unwrap();
     let deadline = Instant::now() + DEADLINE;
-    let (asked, told): (Event, Event) =
-        (event("Group.CallbackBeforeSendMsg", GROUP_MSG), event("Sns.CallbackBlackListAdd", BLACK_LIST));
-    drop(sent(router.decide(Command::GroupBeforeSendMsg, asked, deadline, &Fallbacks::default())));
+    let asked = question(Command::GroupBeforeSendMsg, GROUP_MSG, deadline);
+    let told: Event = event("Sns.CallbackBlackListAdd", BLACK_LIST);
+    drop(sent(router.decide(asked, NOBODY, &Fallbacks::default())));
     let observed = sent(router.observe(told, deadline));
     // It outlives the router.
     drop(router);
