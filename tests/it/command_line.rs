@@ -1,6 +1,7 @@
 //! The program's subcommands.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use chathook_tests::{APP, TOKEN, TestGateway, binary, config, samples};
@@ -119,9 +120,34 @@ fn check_shows_the_fallback_of_every_command() {
         let line = said.lines().find(|line| line.starts_with(command)).unwrap();
         line.split_whitespace().map(str::to_owned).collect()
     };
-    assert_eq!(row("C2C.CallbackBeforeSendMsg"), ["C2C.CallbackBeforeSendMsg", "before", "allow", "reject"]);
-    assert_eq!(row("Group.CallbackBeforeSendMsg").last().unwrap(), "drop");
-    assert_eq!(row("Group.CallbackBeforeCreateGroup").last().unwrap(), "reject", "has no drop");
-    assert_eq!(row("Chatbot.InterfaceInvocation").last().unwrap(), "allow", "cannot be refused");
+    assert_eq!(
+        row("C2C.CallbackBeforeSendMsg"),
+        ["C2C.CallbackBeforeSendMsg", "before", "1500ms", "reject", "nobody:", "allowed"]
+    );
+    assert_eq!(row("Group.CallbackBeforeSendMsg")[3], "drop");
+    assert_eq!(row("Group.CallbackBeforeCreateGroup")[3], "reject", "has no drop");
+    assert_eq!(row("Chatbot.InterfaceInvocation")[3], "allow", "cannot be refused");
     assert_eq!(row("State.StateChange").last().unwrap(), "-");
+}
+
+#[test]
+fn the_shipped_example_passes_its_own_cases_and_a_wrong_expectation_fails() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let test = |cases: &Path| {
+        let mut call = Command::new(binary());
+        call.current_dir(&root).arg("test").arg(cases).args(["--config", "config/moderation.toml"]);
+        call.output().unwrap()
+    };
+    let output = test(Path::new("config/moderation.cases.toml"));
+    assert!(output.status.success(), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).ends_with("8 cases, 0 failed\n"), "{}", text(&output.stdout));
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cases.toml");
+    std::fs::write(&file, "[[case]]\ncommand = \"Group.CallbackBeforeSendMsg\"\nexpect = \"drop\"\n").unwrap();
+    let output = test(&file);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("expected drop, came allow"), "{}", text(&output.stdout));
+    std::fs::write(&file, "[[case]]\ncommand = \"Group.CallbackBeforeSendMsg\"\nexpects = \"drop\"\n").unwrap();
+    assert_eq!(test(&file).status.code(), Some(2));
 }

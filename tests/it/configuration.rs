@@ -183,18 +183,31 @@ fn the_documented_file_has_every_key_at_its_default() {
     };
     let shipped = format!("{:?}", parse(&text));
     // Examples of what has no default, and what would contradict the tokens.
-    let every_key = uncommented(&text)
+    let (settings, _deciders) = text.split_once("# Who decides besides handlers").unwrap();
+    let every_key = uncommented(settings)
         .lines()
         .filter(|line| {
-            !["allow_from", "tls = ", "unsigned", "tokens = [{ file", "[decide.", "on_failure = \"reject\""]
-                .iter()
-                .any(|key| line.starts_with(key))
+            ![
+                "allow_from",
+                "tls = ",
+                "unsigned",
+                "tokens = [{ file",
+                "[decide.",
+                "on_failure = \"reject\"",
+                "on_failure = {",
+                "deadline = \"1s\"",
+            ]
+            .iter()
+            .any(|key| line.starts_with(key))
         })
         .collect::<Vec<_>>()
         .join("\n");
     assert_eq!(format!("{:?}", parse(&every_key)), shipped);
     // Each of the left-out examples is a key that exists.
-    let examples = uncommented(&text).replace("unsigned = false\n", "").replacen("tokens = [{ env", "# ", 1);
+    let examples = uncommented(&text)
+        .replace("unsigned = false\n", "")
+        .replacen("tokens = [{ env", "# ", 1)
+        .replace("mask = \"*\"\n", "");
     parse(&examples);
     // And there is no key that the file does not tell of: serde lists them in its error.
     for (section, keys) in [
@@ -213,7 +226,7 @@ fn the_documented_file_has_every_key_at_its_default() {
             ][..],
         ),
         ("[admin]", &["listen"]),
-        ("[[app]]", &["sdk_app_id", "tokens", "max_age", "unsigned"]),
+        ("[[app]]", &["sdk_app_id", "tokens", "max_age", "unsigned", "decide"]),
         ("[log]", &["level", "format"]),
         ("[shutdown]", &["delay", "grace"]),
     ] {
@@ -223,7 +236,16 @@ fn the_documented_file_has_every_key_at_its_default() {
         assert_eq!(known, keys.join(", "), "{section}");
         let start = text.find(section).unwrap();
         for key in keys {
-            assert!(text[start..].contains(&format!("{key} = ")), "{section} does not tell of {key}");
+            let is_told = text[start..].contains(&format!("{key} = ")) || text.contains(&format!("# [app.{key}]"));
+            assert!(is_told, "{section} does not tell of {key}");
+        }
+    }
+    for section in ["", "[decider.http]", "[decider.rule]"] {
+        let app = "[[app]]\nsdk_app_id = 1\nunsigned = true\n[[decider]]\n";
+        let known = error(&format!("{app}{section}\nzzzzzzzzzzzz = 1\n"), &[]);
+        for key in known.split("there are ").nth(1).unwrap_or_else(|| panic!("{known}")).split(", ") {
+            let is_told = text.contains(&format!("# {key} = ")) || text.contains(&format!("# [decider.{key}]"));
+            assert!(is_told, "{section} does not tell of {key}");
         }
     }
 }

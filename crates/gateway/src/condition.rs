@@ -82,7 +82,8 @@ impl Condition {
     }
 
     /// The condition as it was written.
-    pub(crate) fn text(&self) -> &str {
+    #[cfg(test)]
+    fn text(&self) -> &str {
         &self.text
     }
 }

@@ -455,9 +455,10 @@ impl<S: Send + Sync + 'static> Steer for Shared<S> {
                 tracing::info!("configuration reloaded");
             }
             Err(reason) => {
-                tracing::error!("changed configuration refused, the old one stays: {reason}");
-                self.refused_config.store(Some(Arc::new(reason)));
+                let reason = Arc::new(reason);
+                self.refused_config.store(Some(Arc::clone(&reason)));
                 self.metrics.reloaded(Reload::Refused);
+                tracing::error!("changed configuration refused, the old one stays: {reason}");
             }
         }
     }

@@ -74,8 +74,8 @@ impl Config {
                 return Err(Invalid::new(key, "must be more than zero"));
             }
         }
-        if self.workers > 1024 {
-            return Err(Invalid::new("callbacks.workers", "must be at most 1024"));
+        if self.workers > 512 {
+            return Err(Invalid::new("callbacks.workers", "must be at most 512"));
         }
         check_address("callbacks.listen", &self.listen)
     }

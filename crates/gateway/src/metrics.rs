@@ -8,8 +8,8 @@ use chathook_protocol::{Command, Effect, Phase};
 use chathook_router::FallbackReason;
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use strum::{EnumCount, IntoEnumIterator};
 
@@ -131,6 +131,22 @@ pub(crate) enum Reload {
     Refused,
 }
 
+/// Why deciders give no decision.
+const DECIDER_ERRORS: [&str; 12] = [
+    "timeout",
+    "error",
+    "panic",
+    "decode",
+    "overload",
+    "breaker",
+    "connect",
+    "io",
+    "status",
+    "not_json",
+    "illegal",
+    "too_large",
+];
+
 /// What handlers are called among deciders.
 pub(crate) const HANDLER: &str = "handler";
 
@@ -225,6 +241,10 @@ pub(crate) struct DeciderMetrics {
 
 impl DeciderMetrics {
     fn new(vecs: &Vecs, name: &str) -> Self {
+        // From the start, so that the first failure is an increase.
+        for reason in DECIDER_ERRORS {
+            vecs.decider_errors_total.with_label_values(&[name, reason]);
+        }
         Self {
             seconds: vecs.decider_seconds.with_label_values(&[name]),
             decisions: Counters::new(&vecs.decider_decisions_total, Some(name)),

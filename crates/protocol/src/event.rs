@@ -11,6 +11,9 @@ use crate::reply::Edits;
 use crate::rewrite;
 use crate::types::UserId;
 
+/// What a handler gets of an event: command, query, body, and what was read of it.
+pub type Parts = (CommandName, Query, Bytes, Option<Result<AnyCallback, DecodeError>>);
+
 /// A callback with its query, its body, and the payload that was read from it.
 #[derive(Debug)]
 pub struct Event {
@@ -21,6 +24,8 @@ pub struct Event {
     callback: Option<Result<AnyCallback, DecodeError>>,
     unread: Vec<String>,
     command_in_body: Option<CommandName>,
+    /// Of an event with another message: what it was before.
+    id: Option<EventId>,
 }
 
 impl Event {
@@ -40,11 +45,12 @@ impl Event {
                     callback: Some(decoded.callback),
                     unread: decoded.unread,
                     command_in_body: decoded.command,
+                    id: None,
                 }
             }
             None => {
                 let command_in_body = command_of(&body);
-                Self { command, query, body, callback: None, unread: Vec::new(), command_in_body }
+                Self { command, query, body, callback: None, unread: Vec::new(), command_in_body, id: None }
             }
         }
     }
@@ -92,17 +98,21 @@ impl Event {
         self.read_callback().map(|callback| callback.payload().asked()).unwrap_or_default()
     }
 
-    /// The same event with another message, as the next decider sees it. What cannot be replaced stays as it is.
+    /// The same event, under the same id, with another message, as the next decider sees it. What cannot be replaced
+    /// stays as it is.
     #[must_use]
     pub fn rewritten(&self, edits: &Edits) -> Self {
         let body = rewrite::rewritten(&self.body, edits).map_or_else(|_| self.body.clone(), Bytes::from);
-        Self::read(self.query.clone(), body)
+        Self { id: Some(self.id()), ..Self::read(self.query.clone(), body) }
     }
 
     /// What makes this event the same as another: the sender's `RequestID`, else the fields that the protocol has for
     /// it, else a hash of what arrived.
     #[must_use]
     pub fn id(&self) -> EventId {
+        if let Some(id) = &self.id {
+            return id.clone();
+        }
         if let Some(request_id) = &self.query.request_id {
             return EventId::of_request(request_id);
         }
@@ -121,13 +131,13 @@ impl Event {
 
     /// Takes it apart for a handler: query, body and payload.
     #[must_use]
-    pub fn into_parts(self) -> (CommandName, Query, Bytes, Option<Result<AnyCallback, DecodeError>>) {
+    pub fn into_parts(self) -> Parts {
         (self.command, self.query, self.body, self.callback)
     }
 
     /// Copies what [`into_parts`](Self::into_parts) takes apart, of an event whose payload was read.
     #[must_use]
-    pub fn to_parts(&self) -> Option<(CommandName, Query, Bytes, Option<Result<AnyCallback, DecodeError>>)> {
+    pub fn to_parts(&self) -> Option<Parts> {
         let callback = self.read_callback()?.clone();
         Some((self.command.clone(), self.query.clone(), self.body.clone(), Some(Ok(callback))))
     }

@@ -37,7 +37,7 @@ pub use callback::{Callback, FromEvent, Payload, Phase};
 pub use callbacks::{AnyCallback, Command, Decoded};
 pub use command::{CommandName, Family};
 pub use error::DecodeError;
-pub use event::Event;
+pub use event::{Event, Parts};
 pub use identity::{EventId, Identity, OrderingKey};
 pub use message::{MsgContent, MsgElement};
 pub use query::Query;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use chathook_protocol::{Command, Event, Query, group, signature};
-use chathook_router::{Ctx, Fallbacks, NoDecider, Question, Router};
+use chathook_protocol::{AnyDecision, Command, Event, Query, group, signature};
+use chathook_router::{Ctx, Decider, Deciding, Fallbacks, NoDecider, Question, Router};
 use criterion::{Criterion, Throughput};
 
 const TOKEN: &str = "k3y-Example_01";
@@ -82,5 +82,43 @@ fn main() {
         });
     });
     whole.finish();
+
+    // What asking costs, without what deciders do: the same question with eight who let it pass, and with none.
+    let eight = vec![Arc::new(Passes); 8];
+    let unhandled = Router::<()>::builder().build(()).expect("no handlers");
+    let mut chain = criterion.benchmark_group("chain");
+    for deciders in [&eight[..0], &eight[..]] {
+        chain.bench_function(format!("{} deciders", deciders.len()), |bencher| {
+            bencher.iter_custom(|times| {
+                runtime.block_on(async {
+                    let mut took = Duration::ZERO;
+                    for _ in 0..times {
+                        let event = Event::read(Query::parse(&query), body.clone());
+                        let deadline = tokio::time::Instant::now() + Duration::from_millis(1500);
+                        let question = Question::new(Command::GroupBeforeSendMsg, event, deadline, SystemTime::now());
+                        let started = Instant::now();
+                        let decided = unhandled.decide(question, deciders, &fallbacks).await;
+                        took += started.elapsed();
+                        assert!(black_box(decided).failure.is_none());
+                    }
+                    took
+                })
+            });
+        });
+    }
+    chain.finish();
     criterion.final_summary();
+}
+
+/// Lets everything pass.
+struct Passes;
+
+impl Decider for Passes {
+    fn is_shadow(&self) -> bool {
+        false
+    }
+
+    fn decide(&self, question: &Arc<Question>) -> Deciding {
+        Deciding::Done(Ok(AnyDecision::allow(question.command(), question.users())))
+    }
 }

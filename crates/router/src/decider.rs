@@ -165,8 +165,8 @@ pub enum Outcome {
     Decided(Said),
     /// It did not, for this reason.
     Failed(&'static str),
-    /// It is at work still: late, or a shadow that nobody waits for.
-    Running(Running),
+    /// It is at work still: late, or a shadow that nobody waits for. Its time is over, or will be, then.
+    Running(Running, Instant),
 }
 
 impl Outcome {

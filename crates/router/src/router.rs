@@ -81,18 +81,18 @@ impl<S: Send + Sync + 'static> Router<S> {
             let deciding = deciding.unwrap_or(Deciding::Done(Err(DispatchError::Panicked)));
             let is_changed = match (deciding, decider.is_shadow()) {
                 (Deciding::Passed, _) => continue,
-                (Deciding::Running(running, timeout), false) => {
+                (Deciding::Running(running, timeout), is_shadow) => {
                     let limit = timeout.and_then(|timeout| began.checked_add(timeout));
                     let limit = limit.map_or(deadline, |limit| limit.min(deadline));
+                    if is_shadow {
+                        course.note(Some(decider), began, Outcome::Running(running, limit));
+                        continue;
+                    }
                     course.wait(Some(decider), began, running, limit).await?
                 }
                 (Deciding::Done(outcome), false) => course.take(Some(decider), began, outcome)?,
                 (Deciding::Settled(decision), false) => {
                     return course.take(Some(decider), began, Ok(decision)).map(drop);
-                }
-                (Deciding::Running(running, _), true) => {
-                    course.note(Some(decider), began, Outcome::Running(running));
-                    continue;
                 }
                 (Deciding::Done(outcome), true) => {
                     course.note(Some(decider), began, Outcome::of(&outcome));
@@ -194,7 +194,7 @@ impl<D> Course<D> {
             None => match timeout_at(limit, &mut running).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
-                    self.note(decider, began, Outcome::Running(running));
+                    self.note(decider, began, Outcome::Running(running, limit));
                     return Err(DispatchError::TimedOut);
                 }
             },

@@ -53,7 +53,7 @@ fn declared(plan: &Plan, command: Command) -> (String, String) {
         Policy::Reject { code: Some(code), .. } => format!("reject({code})"),
         Policy::Drop => "drop".to_owned(),
     };
-    (humantime::format_duration(deadline).to_string().replace(' ', ""), fallback)
+    (format!("{}ms", deadline.as_millis()), fallback)
 }
 
 /// The chain of a command.

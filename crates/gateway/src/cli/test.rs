@@ -153,8 +153,7 @@ impl Case {
         let plan = Plan::build(&config.decide, &app.decide).map_err(wrong)?;
         let metrics = Metrics::new().map_err(|error| Failed::Outcome(error.to_string()))?;
         let canned = self.canned(config)?;
-        let deciders =
-            Deciders::build(&config.decider, None, &metrics, &Services::Canned(&canned)).map_err(wrong)?;
+        let deciders = Deciders::build(&config.decider, None, &metrics, &Services::Canned(&canned)).map_err(wrong)?;
         let router = Router::<()>::builder().build(()).map_err(|error| Failed::Outcome(error.to_string()))?;
 
         let (query, body) = (self.query(command, app.sdk_app_id)?, self.body(command)?);
@@ -210,11 +209,12 @@ impl Case {
 impl From<Decided<Decider>> for Came {
     fn from(decided: Decided<Decider>) -> Self {
         let steps = decided.steps.into_iter().map(|step| {
-            let name = step.decider.map_or_else(|| HANDLER.to_owned(), |decider: Arc<Decider>| decider.name().to_owned());
+            let name =
+                step.decider.map_or_else(|| HANDLER.to_owned(), |decider: Arc<Decider>| decider.name().to_owned());
             let said = match step.outcome {
                 Outcome::Decided(said) => said.effect.to_string(),
                 Outcome::Failed(reason) => reason.to_owned(),
-                Outcome::Running(_) => "no answer".to_owned(),
+                Outcome::Running(..) => "no answer".to_owned(),
             };
             (name, said)
         });

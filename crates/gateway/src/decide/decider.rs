@@ -120,7 +120,7 @@ pub(crate) struct Decider {
 
 enum Kind {
     Http(HttpDecider),
-    Rule(Rule),
+    Rule(Box<Rule>),
     /// A service without a network.
     Canned(Option<Canned>),
 }
@@ -182,7 +182,7 @@ impl Decider {
                 Kind::Http(HttpDecider::build(http, Arc::clone(&metrics), (*runtime).clone())?)
             }
             (Some(_), _, Services::Canned(canned)) => Kind::Canned(canned.get(&config.name).cloned()),
-            (None, Some(rule), _) => Kind::Rule(Rule::build(rule)?),
+            (None, Some(rule), _) => Kind::Rule(Box::new(Rule::build(rule)?)),
             (None, None, _) => return Err(Invalid::new("http", "nobody decides")),
         };
         Ok(Self { config: config.clone(), contents, condition: config.condition()?, kind, metrics })
@@ -247,9 +247,7 @@ impl Deciders {
             let is_same = |old: &&Arc<Decider>| old.config == *config && old.contents == contents;
             let decider = match running.and_then(|running| running.all.iter().find(is_same)) {
                 Some(old) => Arc::clone(old),
-                None => Arc::new(
-                    Decider::build(config, contents, metrics, services).map_err(|error| error.within(i))?,
-                ),
+                None => Arc::new(Decider::build(config, contents, metrics, services).map_err(|error| error.within(i))?),
             };
             for command in config.commands.of_phase(Phase::Before).map_err(|error| error.within(i))? {
                 by_command[command as usize].push(Arc::clone(&decider));

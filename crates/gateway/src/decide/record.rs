@@ -27,7 +27,6 @@ pub(crate) struct Recorder {
 pub(crate) struct Sent {
     pub(crate) command: Command,
     pub(crate) said: Said,
-    pub(crate) deadline: Instant,
     /// How long who is late is listened to.
     pub(crate) late: Duration,
 }
@@ -41,18 +40,19 @@ impl Recorder {
     /// Counts who was asked for a decision that went out.
     pub(crate) fn record(&self, sent: Sent, steps: Vec<Step<Decider>>) {
         for step in steps {
-            let is_shadow = step.decider.as_ref().is_some_and(|decider| chathook_router::Decider::is_shadow(&**decider));
+            let is_shadow =
+                step.decider.as_ref().is_some_and(|decider| chathook_router::Decider::is_shadow(&**decider));
             let asked = Asked { decider: step.decider, handler: Arc::clone(&self.handler), is_shadow, sent };
             match step.outcome {
                 Outcome::Decided(said) => asked.decided(said, step.took),
                 Outcome::Failed(reason) => asked.failed(reason, step.took),
-                Outcome::Running(running) => {
+                Outcome::Running(running, limit) => {
                     if !is_shadow {
                         asked.failed(TIMEOUT, step.took);
                     }
                     if let Ok(place) = Arc::clone(&self.unawaited).try_acquire_owned() {
                         self.runtime.spawn(async move {
-                            asked.listen(running, step.took).await;
+                            asked.listen(running, limit, step.took).await;
                             drop(place);
                         });
                     }
@@ -100,28 +100,28 @@ impl Asked {
     }
 
     /// Hears what a shadow says in time, and what anybody says too late.
-    async fn listen(&self, mut running: Running, asked_for: Duration) {
+    async fn listen(&self, mut running: Running, limit: Instant, asked_for: Duration) {
         let began = Instant::now();
         if self.is_shadow {
-            match timeout_at(self.sent.deadline, &mut running).await {
+            match timeout_at(limit, &mut running).await {
                 Ok(Ok(decision)) => return self.decided(Said::from(&decision), asked_for + began.elapsed()),
                 Ok(Err(error)) => return self.failed(error.reason(), asked_for + began.elapsed()),
                 Err(_) => self.failed(TIMEOUT, asked_for + began.elapsed()),
             }
         }
         if let Ok(outcome) = timeout(self.sent.late, running).await {
-            self.late(&outcome);
+            self.late(&outcome, limit);
         }
     }
 
-    fn late(&self, outcome: &Result<AnyDecision, DispatchError>) {
-        let late_ms = Instant::now().saturating_duration_since(self.sent.deadline).as_millis();
+    fn late(&self, outcome: &Result<AnyDecision, DispatchError>, limit: Instant) {
+        let late_ms = Instant::now().saturating_duration_since(limit).as_millis();
         self.metrics().was_late(outcome.as_ref().ok().map(AnyDecision::effect));
         let (decider, command) = (self.name(), self.sent.command);
         match outcome.as_ref().map(Said::from) {
             Err(error) => tracing::warn!(decider, %command, reason = error.reason(), "late, and no decision"),
             Ok(Said { effect, code }) => tracing::warn!(
-                decider, %command, decision = %effect, code, sent = %self.sent.said.effect, past_deadline_ms = late_ms,
+                decider, %command, decision = %effect, code, sent = %self.sent.said.effect, late_ms,
                 "late decision"
             ),
         }

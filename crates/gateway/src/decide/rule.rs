@@ -6,13 +6,15 @@ mod text;
 use std::collections::HashSet;
 use std::path::Path;
 
-use chathook_protocol::{AnyDecision, Command, Event, IllegalDecision, MsgElement, Payload, Platform, Policy, Proposal};
 use chathook_protocol::reply::Edits;
+use chathook_protocol::{
+    AnyDecision, Command, Event, IllegalDecision, MsgElement, Payload, Platform, Policy, Proposal,
+};
 use chathook_router::{Deciding, Question};
 use serde::Deserialize;
 
-pub use self::rate::{Per, Rate};
 use self::rate::Limiter;
+pub use self::rate::{Per, Rate};
 pub(super) use self::text::Texts;
 use self::text::{Patterns, Scanner, Words};
 use super::decider::Derived;

@@ -159,8 +159,7 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         };
         let question = Question::new(command, event, deadline, SystemTime::now());
         let (deciders, fallbacks) = (self.live.deciders.of(command), &self.live.plan(app).fallbacks);
-        let Decided { answer, said, failure, steps } =
-            self.shared.router.decide(question, deciders, fallbacks).await;
+        let Decided { answer, said, failure, steps } = self.shared.router.decide(question, deciders, fallbacks).await;
         match &failure {
             None => metrics.decided(said.effect),
             Some(error) => {
@@ -174,7 +173,7 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
             }
         }
         let late = self.live.late;
-        self.shared.recorder.record(Sent { command, said, deadline, late }, steps);
+        self.shared.recorder.record(Sent { command, said, late }, steps);
         self.answered_before(metrics, deadline);
         answer::ok(&answer)
     }

@@ -24,10 +24,10 @@ pub(crate) enum Choice {
     },
     Drop,
     Rewrite(Edits),
-    /// Those who may not join; `is_everybody` who was asked about.
+    /// Those who may not join, of so many who were asked about.
     LeaveOut {
         users: Vec<UserId>,
-        is_everybody: bool,
+        asked: usize,
     },
     Verdicts(Vec<(UserId, Verdict)>),
     Respond(Response),
@@ -61,7 +61,7 @@ impl AnyDecision {
             Choice::Refuse { .. } => Effect::Reject,
             Choice::Drop => Effect::Drop,
             Choice::Rewrite(_) => Effect::Rewrite,
-            Choice::LeaveOut { is_everybody: true, .. } => Effect::Reject,
+            Choice::LeaveOut { users, asked } if users.len() >= *asked => Effect::Reject,
             Choice::LeaveOut { .. } => Effect::Partial,
             Choice::Verdicts(verdicts) => {
                 match verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Reject(..))).count() {
@@ -112,10 +112,10 @@ impl AnyDecision {
             (Choice::Verdicts(first), Choice::Verdicts(next)) => Choice::Verdicts(both(first, next)),
             (first, Choice::Allow) => first,
             (Choice::Rewrite(first), Choice::Rewrite(next)) => Choice::Rewrite(first.then(next)),
-            (Choice::LeaveOut { mut users, is_everybody }, Choice::LeaveOut { users: next, is_everybody: all }) => {
+            (Choice::LeaveOut { mut users, asked }, Choice::LeaveOut { users: next, .. }) => {
                 let new: Vec<_> = next.into_iter().filter(|user| !users.contains(user)).collect();
                 users.extend(new);
-                Choice::LeaveOut { users, is_everybody: is_everybody || all }
+                Choice::LeaveOut { users, asked }
             }
             (_, next) => next,
         };

@@ -25,7 +25,7 @@ pub struct JoinDecision<J: Joiner>(Choice<J::Code>, PhantomData<J>);
 
 #[derive(Debug, Clone)]
 enum Choice<C> {
-    Admit { refused: Vec<UserId>, is_nobody: bool },
+    Admit { refused: Vec<UserId>, asked: usize },
     Refuse,
     Reject { code: C, info: String },
 }
@@ -64,7 +64,7 @@ impl<J: Joiner> JoinDecision<J> {
     /// All may join.
     #[must_use]
     pub fn allow() -> Self {
-        Self(Choice::Admit { refused: Vec::new(), is_nobody: false }, PhantomData)
+        Self(Choice::Admit { refused: Vec::new(), asked: 0 }, PhantomData)
     }
 
     /// None may join; the client sees Chat's general refusal.
@@ -81,17 +81,14 @@ impl<J: Joiner> JoinDecision<J> {
 
     /// Those of `asked` may join for whom `admit` says so.
     pub(crate) fn of<'a>(asked: impl IntoIterator<Item = &'a UserId>, mut admit: impl FnMut(&UserId) -> bool) -> Self {
-        let mut admitted = false;
-        let mut refused = Vec::new();
+        let (mut refused, mut count) = (Vec::new(), 0);
         for user in asked {
-            if admit(user) {
-                admitted = true;
-            } else {
+            count += 1;
+            if !admit(user) {
                 refused.push(user.clone());
             }
         }
-        let is_nobody = !admitted && !refused.is_empty();
-        Self(Choice::Admit { refused, is_nobody }, PhantomData)
+        Self(Choice::Admit { refused, asked: count }, PhantomData)
     }
 }
 
@@ -105,7 +102,7 @@ impl<J: Joiner> Reply for JoinDecision<J> {
     fn into_decision(self) -> AnyDecision {
         let choice = match self.0 {
             Choice::Admit { refused, .. } if refused.is_empty() => reply::Choice::Allow,
-            Choice::Admit { refused, is_nobody } => reply::Choice::LeaveOut { users: refused, is_everybody: is_nobody },
+            Choice::Admit { refused, asked } => reply::Choice::LeaveOut { users: refused, asked },
             Choice::Refuse => reply::Choice::Refuse { code: 1, info: String::new() },
             Choice::Reject { code, info } => reply::Choice::Refuse { code: code.number(), info },
         };

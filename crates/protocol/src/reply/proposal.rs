@@ -174,8 +174,9 @@ pub(super) fn partial(
         Form::Join(..) if code.is_some() || !info.is_empty() => Err(IllegalDecision::NoCodes),
         Form::Join(..) if refused.is_empty() => Ok(Choice::Allow),
         Form::Join(..) => {
-            let is_everybody = left_out.len() == known.len();
-            Ok(Choice::LeaveOut { users: refused, is_everybody })
+            let mut once = HashSet::new();
+            let users = refused.iter().filter(|user| once.insert(*user)).cloned().collect();
+            Ok(Choice::LeaveOut { users, asked: known.len() })
         }
         Form::Friends => {
             let code = friend_code(code)?;
