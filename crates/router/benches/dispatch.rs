@@ -84,7 +84,7 @@ fn main() {
     whole.finish();
 
     // What asking costs, without what deciders do: the same question with eight who let it pass, and with none.
-    let eight = vec![Arc::new(Passes); 8];
+    let eight: Vec<_> = std::iter::repeat_with(|| Arc::new(Passes)).take(8).collect();
     let unhandled = Router::<()>::builder().build(()).expect("no handlers");
     let mut chain = criterion.benchmark_group("chain");
     for deciders in [&eight[..0], &eight[..]] {

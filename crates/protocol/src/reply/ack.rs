@@ -1,7 +1,7 @@
 use super::{AnyDecision, Form, Reply, sealed};
 use crate::callback::Phase;
 
-/// Marks an after-callback. It has no values: the only answer is [`Answer::OK`].
+/// Marks an after-callback. It has no values: the only answer is [`Answer::OK`](super::Answer::OK).
 #[derive(Debug)]
 pub enum Ack {}
 

@@ -1,8 +1,11 @@
 //! Reads what a callback server answers, as strictly as Chat has to be told.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::decision::{Choice, Response};
 use super::sealed::LeftOut;
@@ -75,6 +78,25 @@ struct Fields {
     callback_command: Option<String>,
 }
 
+/// A struct alone would be read from an array too.
+struct Object(Fields);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Object;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Object, A::Error> {
+                Fields::deserialize(MapAccessDeserializer::new(entries)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Item {
@@ -91,7 +113,7 @@ impl AnyDecision {
     /// # Errors
     /// When it is not JSON, or nothing that Chat would take as the answer to this command.
     pub fn read(command: Command, body: &[u8], asked: &[UserId]) -> Result<Self, AnswerError> {
-        let fields: Fields = serde_json::from_slice(body)?;
+        let Object(fields) = serde_json::from_slice(body)?;
         if let Some(other) = fields.callback_command.as_deref().map(CommandName::from)
             && other != CommandName::Known(command)
         {

@@ -127,6 +127,7 @@ fn what_chat_would_not_take_is_no_answer() {
         (MESSAGE, "", "not an answer in JSON"),
         (MESSAGE, "<html></html>", "not an answer in JSON"),
         (MESSAGE, "[]", "not an answer in JSON"),
+        (MESSAGE, r#"["OK",0]"#, "not an answer in JSON"),
         (MESSAGE, "{}", "not an answer in JSON"),
         (MESSAGE, r#"{"ActionStatus":"OK"}"#, "not an answer in JSON"),
         (MESSAGE, r#"{"ErrorCode":0}"#, "not an answer in JSON"),
