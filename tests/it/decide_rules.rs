@@ -472,7 +472,7 @@ fn expressions_are_refused_with_the_place_of_the_error() {
     names(
         &check,
         &rule("a", &[GROUP], &[r"patterns = ['fine', 'abc(d']", r#"then = "drop""#]),
-        &["decider[0].rule.patterns", "abc(d", "unclosed group at character 4"],
+        &["decider[0].rule.patterns: entry 2", "abc(d", "unclosed group at character 4"],
     );
     names(&check, &http(&[GROUP], "when = 'payload.Type == '"), &["decider[0].when", "line 1, column"]);
     names(&check, &http(&[GROUP], "when = 'payload.Type = \"Live\"'"), &["decider[0].when", "line 1, column"]);
@@ -484,7 +484,7 @@ fn expressions_are_refused_with_the_place_of_the_error() {
     names(
         &check,
         &rule("a", &[GROUP], &[&format!("patterns = {{ file = {list:?} }}"), r#"then = "drop""#]),
-        &["decider[0].rule.patterns", "abc(d", "unclosed group at character 4"],
+        &["decider[0].rule.patterns: ", "patterns.txt, line 4: `abc(d`", "unclosed group at character 4"],
     );
 }
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 pub use self::commands::Commands;
 pub(crate) use self::key::nearest;
+pub(crate) use self::list::Entries;
 pub use self::list::List;
 pub use self::secret::Secret;
 pub(crate) use self::secret::list as secrets;

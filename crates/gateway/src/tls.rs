@@ -83,7 +83,8 @@ impl Clients {
     }
 }
 
-fn certificates(key: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, Invalid> {
+/// The certificates in a PEM file: one at least. `key` is the configuration's name for the file.
+pub(crate) fn certificates(key: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, Invalid> {
     let invalid = |problem: String| Invalid::new(key, format!("{}: {problem}", file.display()));
     let certificates = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)

@@ -23,16 +23,42 @@ impl List {
     }
 
     /// Reads it. In a file, blank lines and lines that begin with `#` are skipped, and so are blanks around an entry.
-    pub(crate) fn read(&self) -> Result<Vec<String>, String> {
+    pub(crate) fn read(&self) -> Result<Entries, String> {
         match &self.0 {
-            Source::Written(entries) => Ok(entries.clone()),
+            Source::Written(entries) => {
+                Ok(Entries { file: None, entries: (1..).zip(entries.iter().cloned()).collect() })
+            }
             Source::File(file) => {
                 let text = std::fs::read_to_string(file)
                     .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
                 let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-                let entries = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-                Ok(entries.map(str::to_owned).collect())
+                let lines = (1..).zip(text.lines().map(str::trim));
+                let entries = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+                let entries = entries.map(|(number, line)| (number, line.to_owned())).collect();
+                Ok(Entries { file: Some(file.clone()), entries })
             }
+        }
+    }
+}
+
+/// What was read of a list.
+pub(crate) struct Entries {
+    file: Option<PathBuf>,
+    /// With the number of the line in the file, or of the entry, from 1.
+    entries: Vec<(usize, String)>,
+}
+
+impl Entries {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(_, entry)| entry.as_str())
+    }
+
+    /// Where an entry stands, counted from 0.
+    pub(crate) fn place(&self, entry: usize) -> String {
+        let number = self.entries.get(entry).map_or(entry, |(number, _)| *number);
+        match &self.file {
+            Some(file) => format!("{}, line {number}", file.display()),
+            None => format!("entry {number}"),
         }
     }
 }

@@ -16,9 +16,21 @@ use serde::Deserialize;
 use self::rate::Limiter;
 pub use self::rate::{Per, Rate};
 pub(super) use self::text::Texts;
-use self::text::{Patterns, Scanner, Words};
+use self::text::{ListError, Patterns, Scanner, Words};
 use super::decider::Derived;
-use crate::config::{Invalid, List, size};
+use crate::config::{Entries, Invalid, List, size};
+
+/// Whether a message has one of `words`: what the benchmark measures, and no part of the interface.
+///
+/// # Errors
+/// When nothing is left of a word after normalisation.
+#[doc(hidden)]
+pub fn word_list<'a>(
+    words: impl IntoIterator<Item = &'a str>,
+) -> Result<impl Fn(&[MsgElement]) -> bool, Box<dyn std::error::Error>> {
+    let scanner = Scanner { words: Some(Words::new(words, false)?), patterns: None };
+    Ok(move |body: &[MsgElement]| scanner.is_match(&Texts::of(body)))
+}
 
 /// `[decider.rule]`: where everything that is given matches, the rule decides; else it lets the callback through.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -202,16 +214,9 @@ struct Whom {
 impl Rule {
     /// Reads the lists and compiles what is in them.
     pub(crate) fn build(config: &Config) -> Result<Self, Invalid> {
-        let words = read("rule.words", config.words.as_ref())?;
-        let words = words
-            .map(|words| Words::new(words.iter().map(String::as_str), config.whole_words))
-            .transpose()
-            .map_err(|error| Invalid::new("rule.words", error.to_string()))?;
-        let patterns = read("rule.patterns", config.patterns.as_ref())?;
-        let patterns = patterns
-            .map(|patterns| Patterns::new(patterns.iter().map(String::as_str)))
-            .transpose()
-            .map_err(|error| Invalid::new("rule.patterns", error.to_string()))?;
+        let words =
+            text_list("rule.words", config.words.as_ref(), |words| Words::new(words.iter(), config.whole_words))?;
+        let patterns = text_list("rule.patterns", config.patterns.as_ref(), |patterns| Patterns::new(patterns.iter()))?;
         let except = &config.except;
         Ok(Self {
             scanner: (words.is_some() || patterns.is_some()).then_some(Scanner { words, patterns }),
@@ -334,14 +339,28 @@ fn length(elements: &[MsgElement]) -> usize {
     counter.0
 }
 
-fn read(key: &'static str, list: Option<&List>) -> Result<Option<Vec<String>>, Invalid> {
+fn read(key: &'static str, list: Option<&List>) -> Result<Option<Entries>, Invalid> {
     list.map(List::read).transpose().map_err(|problem| Invalid::new(key, problem))
 }
 
+fn text_list<T>(
+    key: &'static str,
+    list: Option<&List>,
+    compile: impl Fn(&Entries) -> Result<T, ListError>,
+) -> Result<Option<T>, Invalid> {
+    let compile = |entries: Entries| {
+        compile(&entries).map_err(|error| match error.entry {
+            Some(entry) => Invalid::new(key, format!("{}: {error}", entries.place(entry))),
+            None => Invalid::new(key, error.to_string()),
+        })
+    };
+    read(key, list)?.map(compile).transpose()
+}
+
 fn set(key: &'static str, list: Option<&List>) -> Result<Option<Set>, Invalid> {
-    Ok(read(key, list)?.map(|entries| entries.into_iter().map(String::into_boxed_str).collect()))
+    Ok(read(key, list)?.map(|entries| entries.iter().map(Box::from).collect()))
 }
 
 fn platforms(key: &'static str, list: Option<&List>) -> Result<Option<HashSet<Platform>>, Invalid> {
-    Ok(read(key, list)?.map(|entries| entries.iter().map(|entry| Platform::from(entry.as_str())).collect()))
+    Ok(read(key, list)?.map(|entries| entries.iter().map(Platform::from).collect()))
 }

@@ -12,8 +12,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client as LegacyClient};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
@@ -24,6 +22,7 @@ use tower::util::BoxCloneSyncService;
 use super::Config;
 use super::target::Target;
 use crate::config::Invalid;
+use crate::tls::certificates;
 
 /// Sends each request once: no redirects, no proxies, no decompression, no second try. Where a kept connection turns out
 /// to be closed before anything was sent on it, another is taken; once a request is on its way it is never sent again.
@@ -72,15 +71,10 @@ fn tls(ca: Option<&Path>, target: &Target) -> Result<ClientConfig, Invalid> {
 }
 
 fn authorities(file: &Path) -> Result<RootCertStore, Invalid> {
-    let invalid = |problem: String| Invalid::new("http.ca", format!("{}: {problem}", file.display()));
-    let unread = |error| invalid(format!("no certificates: {error}"));
     let mut authorities = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).map_err(unread)? {
-        let certificate = certificate.map_err(unread)?;
-        authorities.add(certificate).map_err(|error| invalid(error.to_string()))?;
+    for certificate in certificates("http.ca", file)? {
+        let added = authorities.add(certificate);
+        added.map_err(|error| Invalid::new("http.ca", format!("{}: {error}", file.display())))?;
     }
-    match authorities.is_empty() {
-        true => Err(invalid("holds no certificate".to_owned())),
-        false => Ok(authorities),
-    }
+    Ok(authorities)
 }

@@ -17,10 +17,20 @@ mod words;
 pub(crate) use patterns::Patterns;
 pub(crate) use words::Words;
 
-/// Why a list of words or patterns cannot be used. Names the entry at fault, counted from 1.
+/// Why a list of words or patterns cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct ListError(String);
+#[error("{problem}")]
+pub(crate) struct ListError {
+    /// The entry at fault, counted from 0; none where it is the list as a whole.
+    pub(crate) entry: Option<usize>,
+    problem: String,
+}
+
+impl ListError {
+    fn of_entry(entry: usize, problem: String) -> Self {
+        Self { entry: Some(entry), problem }
+    }
+}
 
 /// The texts of one message. Each is normalised when a rule first needs it, and then once for all rules.
 pub(crate) struct Texts(Vec<Text>);

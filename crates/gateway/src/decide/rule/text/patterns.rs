@@ -22,7 +22,7 @@ impl Patterns {
     /// When an entry is no regular expression, can match without a character, or takes too much memory.
     pub(crate) fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Self, ListError> {
         let build = |(i, pattern): (usize, &str)| {
-            build(pattern).map_err(|problem| ListError(format!("entry {}, `{pattern}`: {problem}", i + 1)))
+            build(pattern).map_err(|problem| ListError::of_entry(i, format!("`{pattern}`: {problem}")))
         };
         patterns.into_iter().enumerate().map(build).collect::<Result<_, _>>().map(Self)
     }
@@ -93,7 +93,7 @@ mod tests {
             (r"(\w{100}){100}", r"`(\w{100}){100}`: takes more than 4 MiB of memory; repeat less"),
         ] {
             let error = Patterns::new(["fine", pattern]).err().unwrap();
-            assert_eq!(error.to_string(), format!("entry 2, {problem}"));
+            assert_eq!((error.entry, error.to_string().as_str()), (Some(1), problem));
         }
         let nested = format!("{}a{}", "(".repeat(10_000), ")".repeat(10_000));
         assert!(Patterns::new([nested.as_str()]).is_err());

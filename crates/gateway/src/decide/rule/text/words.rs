@@ -25,13 +25,14 @@ impl Words {
         let word = |(i, word): (usize, &str)| match normal(word) {
             normal if normal.is_empty() => {
                 let word = word.escape_debug();
-                Err(ListError(format!("entry {}, \"{word}\", is empty: it has nothing that can be seen", i + 1)))
+                Err(ListError::of_entry(i, format!("\"{word}\" is empty: it has nothing that can be seen")))
             }
             normal => Ok(normal),
         };
         let words = words.into_iter().enumerate().map(word).collect::<Result<Vec<_>, _>>()?;
         let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).build(words);
-        let automaton = automaton.map_err(|error| ListError(format!("the list is too long: {error}")))?;
+        let automaton =
+            automaton.map_err(|error| ListError { entry: None, problem: format!("the list is too long: {error}") })?;
         Ok(Self { automaton, whole: whole_words })
     }
 
@@ -145,8 +146,8 @@ mod tests {
     fn an_empty_word_is_refused_by_name() {
         for word in ["", "\u{200b}\u{fe0f}", "\u{336}"] {
             let error = Words::new(["fine", word], false).err().unwrap();
-            let named = format!("entry 2, \"{}\", is empty", word.escape_debug());
-            assert!(error.to_string().starts_with(&named), "{error}");
+            let named = format!("\"{}\" is empty", word.escape_debug());
+            assert!(error.entry == Some(1) && error.to_string().starts_with(&named), "{error}");
         }
     }
 

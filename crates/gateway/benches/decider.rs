@@ -1,0 +1,263 @@
+//! What a decider in another process adds to the time of an answer, and what one that stalls does to the others.
+//!
+//! Callbacks come in an open loop, so many a second whatever the answers do; the time of an answer counts from the moment
+//! that its callback was due. Four situations take turns in one run: nobody decides, a `passthrough` decider, the same
+//! with a decider that keeps every tenth callback for three seconds, and a bare actix-web handler.
+//!
+//! `cargo bench --bench decider [-- SECONDS_PER_ROUND ROUNDS CALLBACKS_PER_SECOND]`
+
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and ends when something is wrong")]
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use actix_web::{App, HttpResponse, HttpServer, web};
+use chathook_gateway::{Config, Gateway};
+use chathook_protocol::signature;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const APP: u64 = 1_400_000_001;
+const TOKEN: &str = "k3y-Example_01";
+const COMMAND: &str = "Group.CallbackBeforeSendMsg";
+const DEADLINE: Duration = Duration::from_millis(1500);
+/// What a callback carries that the decider keeps.
+const STALLS: &str = "u_stall";
+
+fn main() {
+    // Cargo itself passes `--bench`.
+    let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    let number = |i: usize, default| numbers.get(i).copied().unwrap_or(default);
+    match std::env::var("CHATHOOK_BENCH_SERVER").as_deref() {
+        Ok("decider") => serve_decider(),
+        Ok(server) => serve_gateway(server.strip_prefix("gateway ").unwrap()),
+        _ => compare(Duration::from_secs(number(0, 5)), number(1, 5), number(2, 2000)),
+    }
+}
+
+/// Allows at once, but for what it keeps for three seconds.
+#[actix_web::main]
+async fn serve_decider() {
+    let server = HttpServer::new(|| {
+        App::new().route(
+            "/",
+            web::post().to(async |body: web::Bytes| {
+                if has(&body, STALLS.as_bytes()) {
+                    tokio::time::sleep(Duration::from_secs(3)).await;
+                }
+                HttpResponse::Ok()
+                    .content_type("application/json")
+                    .body(r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}"#)
+            }),
+        )
+    })
+    .workers(1)
+    .bind("127.0.0.1:0")
+    .unwrap();
+    println!("{}", server.addrs()[0]);
+    server.run().await.unwrap();
+}
+
+fn has(body: &[u8], word: &[u8]) -> bool {
+    body.windows(word.len()).any(|window| window == word)
+}
+
+/// The gateway, with the decider at this address if there is one.
+#[tokio::main]
+async fn serve_gateway(decider: &str) {
+    let mut toml = format!(
+        "[callbacks]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"error\"\n\
+         [[app]]\nsdk_app_id = {APP}\ntokens = [\"{TOKEN}\"]\nmax_age = \"1h\"\n[decide]\ndeadline = \"1500ms\"\n"
+    );
+    if decider != "none" {
+        toml += &format!(
+            "[[decider]]\nname = \"moderation\"\ncommands = [\"{COMMAND}\"]\nhttp.url = \"http://{decider}/\"\n"
+        );
+    }
+    let gateway = Gateway::builder(Config::parse(&toml, "bench.toml".as_ref(), []).unwrap()).build().unwrap();
+    println!("{}", gateway.callbacks_address());
+    gateway.run().await.unwrap();
+}
+
+/// A server in a process of its own, ended with this value.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start(name: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .env("CHATHOOK_BENCH_SERVER", name)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { child, address: line.trim().parse().unwrap() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A signed callback of 1 KiB, as bytes.
+fn request(sender: &str) -> Vec<u8> {
+    let mut body = format!(
+        r#"{{"CallbackCommand":"{COMMAND}","GroupId":"@TGS#2KX7QWPLM","Type":"Public","From_Account":"{sender}","Operator_Account":"{sender}","Random":2804799576,"MsgId":"144115240871234567-1731400213-2987654321","OnlineOnlyFlag":0,"MsgBody":[{{"MsgType":"TIMTextElem","MsgContent":{{"Text":"TEXT"}}}}],"CloudCustomData":"{{\"badge\":2}}","EventTime":1740731300456}}"#
+    );
+    let text = "see you at nine at the old bridge ".repeat(40);
+    body = body.replace("TEXT", &text[..1024 + "TEXT".len() - body.len()]);
+    assert_eq!(body.len(), 1024);
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    format!(
+        "POST /?SdkAppid={APP}&CallbackCommand={COMMAND}&contenttype=json&ClientIP=203.0.113.7&OptPlatform=iOS\
+         &Sign={}&RequestTime={time} HTTP/1.1\r\nHost: chathook\r\nContent-Length: {}\r\n\r\n{body}",
+        signature::sign(TOKEN, time),
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// What one round took, in ascending order.
+struct Times {
+    /// Callbacks that are answered at once.
+    quick: Vec<Duration>,
+    /// Callbacks that the decider keeps.
+    stalled: Vec<Duration>,
+}
+
+impl Times {
+    fn at(&self, share: f64) -> Duration {
+        self.quick[((self.quick.len() - 1) as f64 * share) as usize]
+    }
+}
+
+/// Connections to one server that were opened before anything is measured, and stay open.
+struct Load {
+    idle: Arc<Mutex<Vec<TcpStream>>>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Load {
+    fn open(address: SocketAddr, connections: usize) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let opened = runtime.block_on(async {
+            let mut opened = Vec::new();
+            for _ in 0..connections {
+                let connection = TcpStream::connect(address).await.unwrap();
+                connection.set_nodelay(true).unwrap();
+                opened.push(connection);
+            }
+            opened
+        });
+        Self { idle: Arc::new(Mutex::new(opened)), runtime }
+    }
+
+    /// Sends `rate` callbacks a second for `time`; every tenth stalls if `stalls`.
+    fn run(&self, time: Duration, rate: u64, stalls: bool) -> Times {
+        let (quick, stalling) = (request("u_501"), request(STALLS));
+        let requests: [Arc<[u8]>; 2] = [quick.into(), stalling.into()];
+        let (answered, answers) = mpsc::channel();
+        let started = Instant::now() + Duration::from_millis(10);
+        let count = u64::try_from(time.as_millis()).unwrap() * rate / 1000;
+        for i in 0..count {
+            let due = started + Duration::from_nanos(1_000_000_000 / rate * i);
+            // Short sleeps are exact to about 60 microseconds; what is missing then counts.
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let is_stalled = stalls && i % 10 == 9;
+            let request = Arc::clone(&requests[usize::from(is_stalled)]);
+            let (idle, answered) = (Arc::clone(&self.idle), answered.clone());
+            // There are more connections than callbacks in flight.
+            let mut connection = idle.lock().unwrap().pop().unwrap();
+            self.runtime.spawn(async move {
+                let mut buffer = [0; 4096];
+                connection.write_all(&request).await.unwrap();
+                let length = connection.read(&mut buffer).await.unwrap();
+                let took = due.elapsed();
+                let answer = &buffer[..length];
+                assert!(answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(br#""ErrorCode":0}"#));
+                idle.lock().unwrap().push(connection);
+                let _ = answered.send((is_stalled, took));
+            });
+        }
+        drop(answered);
+        let (mut quick, mut stalled) = (Vec::new(), Vec::new());
+        for (is_stalled, took) in answers {
+            if is_stalled { stalled.push(took) } else { quick.push(took) }
+        }
+        assert_eq!(quick.len() + stalled.len(), usize::try_from(count).unwrap(), "each callback has its answer");
+        quick.sort();
+        stalled.sort();
+        Times { quick, stalled }
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn compare(round: Duration, rounds: u64, rate: u64) {
+    // A decider of its own for the stalls: what they cost it is not what is measured.
+    let deciders = [Server::start("decider"), Server::start("decider")];
+    let alone = Server::start("gateway none");
+    let asking = Server::start(&format!("gateway {}", deciders[0].address));
+    let stalling = Server::start(&format!("gateway {}", deciders[1].address));
+    // What is in flight when every tenth waits for the deadline, and as much again.
+    let connections = usize::try_from(rate * 2 / 5).unwrap().max(64);
+    let situations = [
+        ("bare handler", Load::open(deciders[0].address, connections), false),
+        ("nobody decides", Load::open(alone.address, connections), false),
+        ("decider", Load::open(asking.address, connections), false),
+        ("decider, no stalls", Load::open(stalling.address, connections), false),
+        ("decider, every tenth stalls", Load::open(stalling.address, connections), true),
+    ];
+    // Twice the deadline, so that each connection that will be needed was opened.
+    for (_, load, stalls) in &situations {
+        load.run(2 * DEADLINE, rate, *stalls);
+    }
+    let mut rounds_of: Vec<Vec<Times>> = situations.iter().map(|_| Vec::new()).collect();
+    for i in 0..rounds {
+        for k in 0..situations.len() {
+            // The machine's speed drifts: each situation has each place in the order.
+            let k = (k + usize::try_from(i).unwrap()) % situations.len();
+            let (_, load, stalls) = &situations[k];
+            rounds_of[k].push(load.run(round, rate, *stalls));
+        }
+    }
+    println!("{rate} callbacks/s in an open loop, {rounds} rounds of {round:?} each, median of the rounds, ms:");
+    println!("{:<28} {:>7} {:>7} {:>7} {:>7}", "", "p50", "p90", "p99", "p99.9");
+    let at = |k: usize, share: f64| rounds_of[k].iter().map(|times| milliseconds(times.at(share))).collect::<Vec<_>>();
+    for (k, (name, ..)) in situations.iter().enumerate() {
+        let [p50, p90, p99, p999] = [0.5, 0.9, 0.99, 0.999].map(|share| median(at(k, share)));
+        println!("{name:<28} {p50:>7.3} {p90:>7.3} {p99:>7.3} {p999:>7.3}");
+    }
+    let added = at(2, 0.99).into_iter().zip(at(1, 0.99)).map(|(with, without)| with - without);
+    println!("p99 that the decider adds: {:.3} ms", median(added.collect()));
+    let ratios = at(4, 0.99).into_iter().zip(at(3, 0.99)).map(|(with, without)| with / without);
+    let ratios: Vec<f64> = ratios.collect();
+    println!(
+        "p99 of the nine beside a stalling tenth, to that without stalls: {:.2} (rounds: {})",
+        median(ratios.clone()),
+        ratios.iter().map(|ratio| format!("{ratio:.2}")).collect::<Vec<_>>().join(" ")
+    );
+    let stalled: Vec<_> = rounds_of[4].iter().flat_map(|times| &times.stalled).collect();
+    let latest = stalled.iter().max().unwrap();
+    println!(
+        "{} stalled: the latest answer {:.1} ms after the deadline",
+        stalled.len(),
+        milliseconds(latest.saturating_sub(DEADLINE))
+    );
+}
