@@ -8,7 +8,8 @@
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and ends when something is wrong")]
 
-use std::io::{BufRead, BufReader};
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
@@ -57,7 +58,7 @@ async fn serve_decider() {
     .workers(1)
     .bind("127.0.0.1:0")
     .unwrap();
-    println!("{}", server.addrs()[0]);
+    println!("{} {}", server.addrs()[0], server.addrs()[0]);
     server.run().await.unwrap();
 }
 
@@ -78,7 +79,7 @@ async fn serve_gateway(decider: &str) {
         );
     }
     let gateway = Gateway::builder(Config::parse(&toml, "bench.toml".as_ref(), []).unwrap()).build().unwrap();
-    println!("{}", gateway.callbacks_address());
+    println!("{} {}", gateway.callbacks_address(), gateway.admin_address());
     gateway.run().await.unwrap();
 }
 
@@ -86,6 +87,7 @@ async fn serve_gateway(decider: &str) {
 struct Server {
     child: Child,
     address: SocketAddr,
+    admin: SocketAddr,
 }
 
 impl Server {
@@ -97,7 +99,19 @@ impl Server {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, address: line.trim().parse().unwrap() }
+        let mut addresses = line.split_whitespace().map(|address| address.parse().unwrap());
+        let (address, admin) = (addresses.next().unwrap(), addresses.next().unwrap());
+        Self { child, address, admin }
+    }
+
+    /// Callbacks on which the decider gave no decision, by the reason.
+    fn failures(&self) -> Vec<String> {
+        let mut connection = std::net::TcpStream::connect(self.admin).unwrap();
+        connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut metrics = String::new();
+        connection.read_to_string(&mut metrics).unwrap();
+        let failures = metrics.lines().filter(|line| line.starts_with("chathook_decider_errors_total{"));
+        failures.filter(|line| !line.ends_with(" 0")).map(str::to_owned).collect()
     }
 }
 
@@ -140,31 +154,37 @@ impl Times {
     }
 }
 
-/// Connections to one server that were opened before anything is measured, and stay open.
+/// The load for one server.
 struct Load {
-    idle: Arc<Mutex<Vec<TcpStream>>>,
+    address: SocketAddr,
+    connections: usize,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Load {
-    fn open(address: SocketAddr, connections: usize) -> Self {
+    fn new(address: SocketAddr, connections: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let opened = runtime.block_on(async {
-            let mut opened = Vec::new();
-            for _ in 0..connections {
-                let connection = TcpStream::connect(address).await.unwrap();
+        Self { address, connections, runtime }
+    }
+
+    /// Opens all connections anew: servers close those that were idle while others were measured.
+    fn open(&self) -> VecDeque<TcpStream> {
+        self.runtime.block_on(async {
+            let mut opened = VecDeque::new();
+            for _ in 0..self.connections {
+                let connection = TcpStream::connect(self.address).await.unwrap();
                 connection.set_nodelay(true).unwrap();
-                opened.push(connection);
+                opened.push_back(connection);
             }
             opened
-        });
-        Self { idle: Arc::new(Mutex::new(opened)), runtime }
+        })
     }
 
     /// Sends `rate` callbacks a second for `time`; every tenth stalls if `stalls`.
     fn run(&self, time: Duration, rate: u64, stalls: bool) -> Times {
         let (quick, stalling) = (request("u_501"), request(STALLS));
         let requests: [Arc<[u8]>; 2] = [quick.into(), stalling.into()];
+        let idle = Arc::new(Mutex::new(self.open()));
         let (answered, answers) = mpsc::channel();
         let started = Instant::now() + Duration::from_millis(10);
         let count = u64::try_from(time.as_millis()).unwrap() * rate / 1000;
@@ -174,9 +194,9 @@ impl Load {
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let is_stalled = stalls && i % 10 == 9;
             let request = Arc::clone(&requests[usize::from(is_stalled)]);
-            let (idle, answered) = (Arc::clone(&self.idle), answered.clone());
-            // There are more connections than callbacks in flight.
-            let mut connection = idle.lock().unwrap().pop().unwrap();
+            let (idle, answered) = (Arc::clone(&idle), answered.clone());
+            // There are more connections than callbacks in flight, and each has its turn.
+            let mut connection = idle.lock().unwrap().pop_front().unwrap();
             self.runtime.spawn(async move {
                 let mut buffer = [0; 4096];
                 connection.write_all(&request).await.unwrap();
@@ -184,7 +204,7 @@ impl Load {
                 let took = due.elapsed();
                 let answer = &buffer[..length];
                 assert!(answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(br#""ErrorCode":0}"#));
-                idle.lock().unwrap().push(connection);
+                idle.lock().unwrap().push_back(connection);
                 let _ = answered.send((is_stalled, took));
             });
         }
@@ -218,11 +238,11 @@ fn compare(round: Duration, rounds: u64, rate: u64) {
     // What is in flight when every tenth waits for the deadline, and as much again.
     let connections = usize::try_from(rate * 2 / 5).unwrap().max(64);
     let situations = [
-        ("bare handler", Load::open(deciders[0].address, connections), false),
-        ("nobody decides", Load::open(alone.address, connections), false),
-        ("decider", Load::open(asking.address, connections), false),
-        ("decider, no stalls", Load::open(stalling.address, connections), false),
-        ("decider, every tenth stalls", Load::open(stalling.address, connections), true),
+        ("bare handler", Load::new(deciders[0].address, connections), false),
+        ("nobody decides", Load::new(alone.address, connections), false),
+        ("decider", Load::new(asking.address, connections), false),
+        ("decider, no stalls", Load::new(stalling.address, connections), false),
+        ("decider, every tenth stalls", Load::new(stalling.address, connections), true),
     ];
     // Twice the deadline, so that each connection that will be needed was opened.
     for (_, load, stalls) in &situations {
@@ -255,6 +275,9 @@ fn compare(round: Duration, rounds: u64, rate: u64) {
     );
     let stalled: Vec<_> = rounds_of[4].iter().flat_map(|times| &times.stalled).collect();
     let latest = stalled.iter().max().unwrap();
+    assert_eq!(asking.failures(), [""; 0], "each was answered by the decider");
+    let failures = stalling.failures();
+    assert!(failures.len() == 1 && failures[0].contains("timeout"), "the breaker stays closed: {failures:?}");
     println!(
         "{} stalled: the latest answer {:.1} ms after the deadline",
         stalled.len(),

@@ -110,7 +110,7 @@ impl Breaker {
     /// Permits a call that is made `now` and has to be answered by `limit`, or does not.
     pub(super) fn permit(self: &Arc<Self>, now: Instant, limit: Instant) -> Result<Permit, Failure> {
         let is_probe = self.admit(now)?;
-        Ok(Permit { breaker: Arc::clone(self), limit, is_probe, verdict: Verdict::Unknown })
+        Ok(Permit { breaker: Arc::clone(self), made: now, limit, is_probe, verdict: Verdict::Unknown })
     }
 
     /// Gives whether the call is the probe.
@@ -126,11 +126,12 @@ impl Breaker {
         }
     }
 
-    fn note(&self, is_probe: bool, verdict: Verdict, now: Instant) {
+    /// Notes how a call ended that was made at `made`.
+    fn note(&self, is_probe: bool, verdict: Verdict, made: Instant, now: Instant) {
         let mut state = self.state();
         match (&mut *state, is_probe, verdict) {
             (State::Closed(window), false, Verdict::Good | Verdict::Bad) => {
-                let (calls, errors) = window.count(now, verdict == Verdict::Bad);
+                let (calls, errors) = window.count(made, now, verdict == Verdict::Bad);
                 let is_too_much = f64::from(errors) > f64::from(calls) * self.config.error_share;
                 if calls >= self.config.min_calls && is_too_much {
                     *state = self.opened(now);
@@ -169,6 +170,7 @@ impl Drop for Breaker {
 /// One call that is made. What came of it counts when this is dropped.
 pub(super) struct Permit {
     breaker: Arc<Breaker>,
+    made: Instant,
     limit: Instant,
     is_probe: bool,
     verdict: Verdict,
@@ -193,7 +195,7 @@ impl Drop for Permit {
         let now = Instant::now();
         // Who waited may go the moment that the time is over.
         let is_late = self.verdict == Verdict::Unknown && now + A_MOMENT >= self.limit;
-        self.breaker.note(self.is_probe, if is_late { Verdict::Bad } else { self.verdict }, now);
+        self.breaker.note(self.is_probe, if is_late { Verdict::Bad } else { self.verdict }, self.made, now);
     }
 }
 
@@ -222,19 +224,30 @@ impl Window {
     }
 
     /// Counts a call, and gives how many calls and errors there are with it.
-    fn count(&mut self, now: Instant, is_error: bool) -> (u32, u32) {
-        let passed = now.saturating_duration_since(self.began).as_nanos() / self.length.as_nanos().max(1);
-        let number = usize::try_from(passed).unwrap_or(usize::MAX);
+    ///
+    /// It counts when it was made, and not when it ended: else, where the callbacks stop for a while, only those would be
+    /// left that took the longest, which are those that failed.
+    fn count(&mut self, made: Instant, now: Instant, is_error: bool) -> (u32, u32) {
+        let number = self.number(now);
         let new = number.saturating_sub(self.newest).min(Self::SLICES);
         self.newest = self.newest.max(number);
         self.slices.rotate_right(new);
         self.slices[..new].fill(Slice::default());
-        let [newest, ..] = &mut self.slices;
-        newest.calls = newest.calls.saturating_add(1);
-        newest.errors = newest.errors.saturating_add(is_error.into());
+        let age = self.newest.saturating_sub(self.number(made));
+        // What was made before the window began says nothing about it.
+        if let Some(slice) = self.slices.get_mut(age).filter(|_| made >= self.began) {
+            slice.calls = slice.calls.saturating_add(1);
+            slice.errors = slice.errors.saturating_add(is_error.into());
+        }
         self.slices.iter().fold((0, 0), |(calls, errors), slice| {
             (calls.saturating_add(slice.calls), errors.saturating_add(slice.errors))
         })
+    }
+
+    /// The number of the slice that a moment is in.
+    fn number(&self, at: Instant) -> usize {
+        let passed = at.saturating_duration_since(self.began).as_nanos() / self.length.as_nanos().max(1);
+        usize::try_from(passed).unwrap_or(usize::MAX)
     }
 }
 
@@ -269,7 +282,7 @@ mod tests {
             for verdict in verdicts.chars() {
                 assert_eq!(self.admit(), Ok(false));
                 let verdict = if verdict == '+' { Verdict::Good } else { Verdict::Bad };
-                self.0.note(false, verdict, self.1);
+                self.0.note(false, verdict, self.1, self.1);
             }
         }
 
@@ -319,6 +332,36 @@ mod tests {
     }
 
     #[test]
+    fn slow_failures_do_not_count_more_than_the_good_calls_that_were_made_with_them() {
+        let mut clock = Clock::new();
+        // One of four fails, and takes so long that all others have ended by then; then nobody calls for a while.
+        let made = clock.1;
+        clock.calls("+++");
+        clock.passes(1_500);
+        clock.0.note(false, Verdict::Bad, made, clock.1);
+        clock.passes(8_400);
+        clock.calls("-");
+        clock.is_open(false);
+        clock.passes(100);
+        clock.calls("+");
+        clock.is_open(false);
+    }
+
+    #[test]
+    fn calls_from_before_it_opened_say_nothing_once_it_is_closed_again() {
+        let mut clock = Clock::new();
+        let made = clock.1;
+        clock.calls("----");
+        clock.passes(5_000);
+        assert_eq!(clock.admit(), Ok(true));
+        clock.0.note(true, Verdict::Good, clock.1, clock.1);
+        for _ in 0..10 {
+            clock.0.note(false, Verdict::Bad, made, clock.1);
+        }
+        clock.is_open(false);
+    }
+
+    #[test]
     fn one_probe_at_a_time_decides_whether_it_closes() {
         let mut clock = Clock::new();
         clock.calls("----");
@@ -327,13 +370,13 @@ mod tests {
         clock.passes(1);
         assert_eq!(clock.admit(), Ok(true));
         assert_eq!(clock.admit(), Err(Failure::Breaker));
-        clock.0.note(true, Verdict::Bad, clock.1);
+        clock.0.note(true, Verdict::Bad, clock.1, clock.1);
         clock.is_open(true);
         clock.passes(4_999);
         assert_eq!(clock.admit(), Err(Failure::Breaker));
         clock.passes(1);
         assert_eq!(clock.admit(), Ok(true));
-        clock.0.note(true, Verdict::Good, clock.1);
+        clock.0.note(true, Verdict::Good, clock.1, clock.1);
         clock.is_open(false);
         // What was counted before is forgotten.
         clock.calls("---");
@@ -346,7 +389,7 @@ mod tests {
         clock.calls("----");
         clock.passes(5_000);
         assert_eq!(clock.admit(), Ok(true));
-        clock.0.note(true, Verdict::Unknown, clock.1);
+        clock.0.note(true, Verdict::Unknown, clock.1, clock.1);
         clock.is_open(true);
         assert_eq!(clock.admit(), Ok(true));
     }
@@ -355,12 +398,12 @@ mod tests {
     fn calls_from_before_it_opened_say_nothing() {
         let mut clock = Clock::new();
         clock.calls("----");
-        clock.0.note(false, Verdict::Good, clock.1);
-        clock.0.note(false, Verdict::Bad, clock.1);
+        clock.0.note(false, Verdict::Good, clock.1, clock.1);
+        clock.0.note(false, Verdict::Bad, clock.1, clock.1);
         clock.is_open(true);
         clock.passes(5_000);
         assert_eq!(clock.admit(), Ok(true));
-        clock.0.note(false, Verdict::Good, clock.1);
+        clock.0.note(false, Verdict::Good, clock.1, clock.1);
         assert_eq!(clock.admit(), Err(Failure::Breaker));
         clock.is_open(true);
     }
