@@ -3,6 +3,9 @@
 //! `payload` is the JSON body under the names of the wire, `query` has the parameters of the URL, `time` is when the
 //! callback arrived, in UTC. All of CEL's standard library can be used but optional values (`a.?b`) and messages
 //! (`Name{..}`). The pattern of `matches` has to be a literal, so that it is compiled once.
+//!
+//! A condition takes time in proportion to the body: inside of a macro (`list.exists(x, ..)`) only the macro's own
+//! variable can be walked over, and all else compared with it.
 
 mod check;
 mod facts;
@@ -495,7 +498,7 @@ mod tests {
         let facts = facts();
         for (text, expected) in [
             ("payload.Type", "its value is string, not bool"),
-            ("payload.Random + 1", "its value is int, not bool"),
+            ("payload.Random.size() == 1 || payload.Random", "`size` does not take (int)"),
             ("payload.Type > 5", "`>` does not take (string, int)"),
             ("payload.Type && true", "`&&` does not take (string, bool)"),
             ("!payload.Type", "`!` does not take (string)"),
@@ -534,11 +537,12 @@ mod tests {
     #[test]
     fn a_field_that_cannot_be_read_fails_only_what_looks_at_it() {
         let deep = format!("{}{}", "{\"a\":[".repeat(500_000), "]}".repeat(500_000));
-        for value in [deep.as_str(), "1e999"] {
+        let many = format!("[{}1]", "1,".repeat(65_536));
+        for value in [deep.as_str(), "1e999", &many] {
             let facts = Facts::new("", format!(r#"{{"Type":"Public","Odd":{value}}}"#).as_bytes(), time());
             assert_eq!(holds("payload.Type == 'Public' && 'Odd' in payload", &facts), Ok(true));
             let failed = holds("has(payload.Odd)", &facts).unwrap_err();
-            assert_eq!(failed, "a field is nested too deeply, or has a number out of range");
+            assert_eq!(failed, "a field is nested too deeply, has too many values, or a number out of range");
         }
         let deepest = format!("{}1{}", "[".repeat(120), "]".repeat(120));
         let facts = Facts::new("", format!(r#"{{"Deep":{deepest}}}"#).as_bytes(), time());
@@ -549,6 +553,97 @@ mod tests {
     fn the_last_of_a_field_counts() {
         let facts = Facts::new("", br#"{"Type":"Public","T\u0079pe":"Private","a":{"b":1,"b":2}}"#, time());
         assert_eq!(holds("payload.Type == 'Private' && payload.a.b == 2", &facts), Ok(true));
+    }
+
+    #[test]
+    fn a_condition_that_is_never_bool_is_refused() {
+        for (text, column) in [
+            ("1 + 1", 3),
+            ("'payload.Yes'", 1),
+            ("payload", 1),
+            ("int", 1),
+            ("[true]", 1),
+            ("payload.MsgBody.size()", 21),
+            ("payload.Random + 1", 16),
+            ("-payload.Debt", 1),
+            ("payload.MsgBody.filter(e, true)", 23),
+            ("payload.MsgBody.map(e, true)", 20),
+            ("time.getHours()", 14),
+            ("payload.Yes ? 1 : 'a'", 13),
+        ] {
+            assert_eq!(error(text), format!("line 1, column {column}: is never true or false"), "{text}");
+        }
+        all(true, &["payload.Yes", "payload.Yes ? true : payload.Type", "true"]);
+    }
+
+    #[test]
+    fn a_macro_looks_at_its_own_variable_and_compares_all_else() {
+        all(
+            true,
+            &[
+                "payload.MsgBody.exists(e, e.MsgType == payload.MsgBody[0].MsgType && query.OptPlatform != e.MsgType)",
+                "payload.MsgBody.exists(e, has(payload.Type) && !has(e.Text) && time > timestamp('2020-01-01T00:00:00Z'))",
+                "payload.MsgBody.exists(e, e.MsgContent.ImageInfoArray.exists(i, i.Size > 5 && e.MsgType != i))",
+                "payload.MsgBody.exists(e, ['Image', 'File'].exists(kind, e.MsgType.contains(kind)))",
+                "['a', 'u_5'].exists(part, payload.From_Account.contains(part))",
+                "['TIMTextElem'].all(kind, payload.MsgBody.exists(e, e.MsgType.contains(kind)))",
+                "payload.MsgBody.filter(e, e.MsgType != '').map(e, e.MsgType).exists(kind, kind.matches('Text'))",
+                "'TIMTextElem' in payload.MsgBody.map(e, e.MsgType) && payload.MsgBody == payload.MsgBody",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_would_take_the_square_of_the_body_is_refused_with_its_place() {
+        for (text, column, name) in [
+            ("payload.MsgBody.exists(a, payload.MsgBody.exists(b, a.MsgType != b.MsgType))", 27, "payload"),
+            ("payload.MsgBody.exists(a, a.MsgType in payload.MsgBody.map(b, b.MsgType))", 40, "payload"),
+            ("payload.MsgBody.exists(a, a in payload.MsgBody)", 32, "payload"),
+            ("payload.MsgBody.exists(a, a == payload)", 32, "payload"),
+            ("payload.MsgBody.exists(a, payload.MsgBody == payload.MsgBody)", 27, "payload"),
+            ("payload.MsgBody.exists(a, [payload.MsgBody] == [a])", 28, "payload"),
+            ("payload.MsgBody.exists(a, payload.Type.contains(a.MsgType))", 27, "payload"),
+            ("payload.MsgBody.exists(a, a.MsgType.contains(payload.Type))", 46, "payload"),
+            ("payload.MsgBody.exists(a, payload.Type.matches('a'))", 27, "payload"),
+            ("payload.MsgBody.exists(a, payload.Type + a.MsgType == 'a')", 27, "payload"),
+            ("payload.MsgBody.exists(a, payload.MsgBody.size() == 1)", 27, "payload"),
+            ("payload.MsgBody.exists(a, query.Tag.contains('a'))", 27, "query"),
+            ("payload.MsgBody.map(a, payload.MsgBody) == []", 24, "payload"),
+            ("payload.MsgBody.filter(a, a.MsgContent.filter(b, a.MsgContent.size() == 1) == []) == []", 50, "a"),
+            ("payload.a.exists(x, payload.b[x] == 'a' && payload.c[payload.d] == x)", 21, "payload"),
+            ("['a'].exists(w, payload.MsgBody.exists(e, payload.Type.contains(w)))", 43, "payload"),
+        ] {
+            let said = error(text);
+            assert!(said.starts_with(&format!("line 1, column {column}: `{name}` would be walked")), "{text}: {said}");
+        }
+        let many = "[1,2,3,4,5].exists(a, [1,2,3,4,5].exists(b, payload.a == a + b))";
+        assert_eq!(error(many), "line 1, column 41: macros over literals run more than 16 times here");
+    }
+
+    #[test]
+    fn a_condition_takes_time_in_proportion_to_the_body() {
+        let elements = |n: usize| {
+            let element = r#"{"MsgType":"TIMTextElem","MsgContent":{"Text":"a","List":[1,2]}}"#;
+            let odd: String = (0..n).map(|i| format!(r#""f{i}":1,"#)).collect();
+            Facts::new("", format!("{{{odd}\"MsgBody\":[{}]}}", vec![element; n].join(",")).as_bytes(), time())
+        };
+        for text in [
+            "payload.MsgBody.exists(a, a.MsgType == payload.f0 || a.MsgContent.List.exists(b, b == payload.f1 + 1))",
+            "payload.MsgBody.map(a, a.MsgContent).filter(a, a.Text == 'b').exists(a, a.List == payload.MsgBody)",
+            "payload.exists(name, name == 'x')",
+            "payload.MsgBody == payload.MsgBody && payload.f0 == 2",
+        ] {
+            let Ok(condition) = Condition::compile(text) else { continue };
+            let took = |n: usize| {
+                let facts = elements(n);
+                let began = std::time::Instant::now();
+                assert!(!condition.holds(&facts).unwrap(), "{text}");
+                began.elapsed()
+            };
+            took(1);
+            let (short, long) = (took(500), took(10_000));
+            assert!(long < 100 * short.max(Duration::from_millis(1)), "{text}: {short:?}, {long:?}");
+        }
     }
 
     #[test]

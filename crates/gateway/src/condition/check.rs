@@ -14,6 +14,19 @@ use crate::config::nearest;
 /// How deep the tree of a condition may be: the interpreter recurses over it, on the thread that has the callback.
 const MAX_DEPTH: usize = 24;
 
+/// How often comprehensions over literals may run, one within the other.
+const MAX_ROUNDS: usize = 16;
+
+/// Operators that look at both sides no further than the shorter one goes.
+const COMPARISONS: [&str; 6] = [
+    operators::EQUALS,
+    operators::NOT_EQUALS,
+    operators::LESS,
+    operators::LESS_EQUALS,
+    operators::GREATER,
+    operators::GREATER_EQUALS,
+];
+
 const TOO_DEEP: &str = "nested too deeply";
 
 /// How the messages of the grammar begin; those of other parts of the parser do not.
@@ -23,9 +36,50 @@ const OF_GRAMMAR: &str = "Syntax error: ";
 pub(super) fn read(text: &str) -> Result<(Expression, Vec<Pattern>), ConditionError> {
     let parsed = LANGUAGE.parser().parse_with_source_info(text);
     let (mut expression, source) = parsed.map_err(syntax_error)?;
-    let mut check = Check { text, source: &source, bound: Vec::new(), patterns: Vec::new() };
+    let mut check = Check {
+        text,
+        source: &source,
+        bound: Vec::new(),
+        level: 0,
+        rounds: 1,
+        takes_no_time: false,
+        patterns: Vec::new(),
+    };
     check.expression(&mut expression, 0)?;
+    if is_never_bool(&expression) {
+        return check.error(expression.id, "is never true or false");
+    }
     Ok((expression, check.patterns))
+}
+
+/// Whether the value of an expression is never true or false. Of others that is known when they are evaluated.
+fn is_never_bool(expression: &Expression) -> bool {
+    const OTHERS: [&str; 15] = [
+        operators::ADD,
+        operators::SUBSTRACT,
+        operators::MULTIPLY,
+        operators::DIVIDE,
+        operators::MODULO,
+        operators::NEGATE,
+        "size",
+        "int",
+        "uint",
+        "double",
+        "string",
+        "bytes",
+        "timestamp",
+        "duration",
+        "type",
+    ];
+    match &expression.expr {
+        Expr::Literal(literal) => !matches!(literal, LiteralValue::Boolean(_)),
+        Expr::Ident(_) | Expr::List(_) | Expr::Map(_) => true,
+        // `map` and `filter`.
+        Expr::Comprehension(comprehension) => matches!(comprehension.accu_init.expr, Expr::List(_)),
+        Expr::Call(call) if call.func_name == operators::CONDITIONAL => call.args.iter().skip(1).all(is_never_bool),
+        Expr::Call(call) => OTHERS.contains(&call.func_name.as_str()) || call.func_name.starts_with("get"),
+        Expr::Select(_) | Expr::Struct(_) | Expr::Unspecified => false,
+    }
 }
 
 /// What is wrong with the syntax: the first that the grammar has to say.
@@ -60,8 +114,21 @@ struct Check<'a> {
     text: &'a str,
     source: &'a SourceInfo,
     /// The variables of the comprehensions around.
-    bound: Vec<String>,
+    bound: Vec<Bound>,
+    /// How many comprehensions over data are around.
+    level: usize,
+    /// How often the comprehensions over literals around run together.
+    rounds: usize,
+    /// Whether it is looked at a path that is not walked.
+    takes_no_time: bool,
     patterns: Vec<Pattern>,
+}
+
+/// A variable of a comprehension.
+struct Bound {
+    name: String,
+    /// The level of a comprehension over data; none of one over literals.
+    level: Option<usize>,
 }
 
 impl Check<'_> {
@@ -73,6 +140,9 @@ impl Check<'_> {
         match &mut expression.expr {
             Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => self.variable(id, name),
+            Expr::Select(select) if select.test && self.reaches_outside(&select.operand) => {
+                self.outside(&mut select.operand, depth)
+            }
             Expr::Select(select) => {
                 if matches!(&select.operand.expr, Expr::Ident(name) if name == "query") {
                     self.parameter(select.operand.id, &select.field)?;
@@ -82,6 +152,17 @@ impl Check<'_> {
             Expr::Call(call) if call.func_name == "matches" => {
                 let searched = self.pattern(id, call)?;
                 self.expression(searched, depth)
+            }
+            Expr::Call(call) if COMPARISONS.contains(&call.func_name.as_str()) => {
+                if let [one, other] = call.args.as_mut_slice()
+                    && self.is_outside(one) != self.is_outside(other)
+                {
+                    let (outside, inside) = if self.is_outside(one) { (one, other) } else { (other, one) };
+                    self.outside(outside, depth)?;
+                    return self.expression(inside, depth);
+                }
+                call.args.iter_mut().try_for_each(|argument| self.expression(argument, depth))?;
+                self.constant(expression)
             }
             Expr::Call(call) => {
                 self.function(id, call)?;
@@ -106,8 +187,13 @@ impl Check<'_> {
 
     fn variable(&self, id: u64, name: &str) -> Result<(), ConditionError> {
         let is_known = Scope::VARIABLES.contains(&name)
-            || self.bound.iter().any(|bound| bound == name)
+            || self.bound.iter().any(|bound| bound.name == name)
             || LANGUAGE.types().find_type(name).is_some();
+        if is_known && self.is_of_outside(name) && !self.takes_no_time {
+            let problem =
+                "would be walked for each element: inside of a macro it can be compared, or asked for by `has`";
+            return self.error(id, format!("`{name}` {problem}"));
+        }
         if is_known {
             return Ok(());
         }
@@ -116,6 +202,43 @@ impl Check<'_> {
             None => format!("there are {}", Scope::VARIABLES.join(", ")),
         };
         self.error(id, format!("unknown variable `{name}`; {hint}"))
+    }
+
+    /// Whether a name stands for data that is not the innermost comprehension's own. What walks over it there would take
+    /// the product of both in time, and has to be bound by the body alone.
+    fn is_of_outside(&self, name: &str) -> bool {
+        match self.bound.iter().rfind(|bound| bound.name == name) {
+            Some(bound) => bound.level.is_some_and(|level| level != self.level),
+            None => self.level > 0 && ["payload", "query"].contains(&name),
+        }
+    }
+
+    /// Whether an expression is a path into data from outside of the innermost comprehension.
+    fn reaches_outside(&self, path: &Expression) -> bool {
+        match &path.expr {
+            Expr::Ident(name) => self.is_of_outside(name),
+            Expr::Select(select) => !select.test && self.reaches_outside(&select.operand),
+            Expr::Call(call) if call.func_name == operators::INDEX => match call.args.as_slice() {
+                [operand, index] => matches!(index.expr, Expr::Literal(_)) && self.reaches_outside(operand),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether it is such a path to a value; the whole of the payload or the query is none.
+    fn is_outside(&self, path: &Expression) -> bool {
+        let is_whole = matches!(&path.expr, Expr::Ident(name) if Scope::VARIABLES.contains(&name.as_str()));
+        !is_whole && self.reaches_outside(path)
+    }
+
+    /// A path into data from outside, where it takes no time: an end of it is looked at no further than what it is
+    /// compared with.
+    fn outside(&mut self, path: &mut Expression, depth: usize) -> Result<(), ConditionError> {
+        let was = std::mem::replace(&mut self.takes_no_time, true);
+        let checked = self.expression(path, depth);
+        self.takes_no_time = was;
+        checked
     }
 
     /// A parameter of the query. Any may come, but those of the documentation have one spelling here.
@@ -192,12 +315,27 @@ impl Check<'_> {
         }
         self.expression(iter_range, depth)?;
         self.expression(accu_init, depth)?;
-        let outside = self.bound.len();
-        self.bound.extend([&*iter_var, &*accu_var].into_iter().chain(&*iter_var2).cloned());
+        let (outside, level, rounds) = (self.bound.len(), self.level, self.rounds);
+        let mut of_variable = None;
+        match literals(iter_range) {
+            Some(literals) => self.rounds = rounds.saturating_mul(literals.max(1)),
+            None => {
+                self.level += 1;
+                of_variable = Some(self.level);
+            }
+        }
+        if self.rounds > MAX_ROUNDS {
+            return self.error(id, format!("macros over literals run more than {MAX_ROUNDS} times here"));
+        }
+        for name in [&*iter_var].into_iter().chain(&*iter_var2) {
+            self.bound.push(Bound { name: name.clone(), level: of_variable });
+        }
+        self.bound.push(Bound { name: accu_var.clone(), level: Some(self.level) });
         for inner in [loop_cond, loop_step, result] {
             self.expression(inner, depth)?;
         }
         self.bound.truncate(outside);
+        (self.level, self.rounds) = (level, rounds);
         Ok(())
     }
 
@@ -215,6 +353,16 @@ impl Check<'_> {
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let position = (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1);
         Err(ConditionError::new(position, problem.into()))
+    }
+}
+
+/// How many literals a range has, if it has nothing else.
+fn literals(range: &Expression) -> Option<usize> {
+    match &range.expr {
+        Expr::List(list) => {
+            list.elements.iter().all(|it| matches!(it.expr, Expr::Literal(_))).then_some(list.elements.len())
+        }
+        _ => None,
     }
 }
 

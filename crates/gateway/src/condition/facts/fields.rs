@@ -48,13 +48,20 @@ impl Fields {
     }
 
     fn fields(&self) -> Option<&[Field]> {
-        self.fields.get_or_init(|| (self.find)(&self.text)).as_deref()
+        let find = || {
+            let mut fields = (self.find)(&self.text)?;
+            // By name, and those of one name in their order: there may be as many as fit into a body.
+            fields.sort_by(|one, other| str::cmp(&one.name, &other.name));
+            Some(fields)
+        };
+        self.fields.get_or_init(find).as_deref()
     }
 
     fn field(&self, name: &dyn Val) -> Result<Option<&Field>, ExecutionError> {
         let fields = self.fields().ok_or_else(|| problem("the body is no JSON object"))?;
-        let name = name.downcast_ref::<CelString<'_>>();
-        Ok(name.and_then(|name| fields.iter().rfind(|field| *field.name == **name)))
+        let Some(name) = name.downcast_ref::<CelString<'_>>() else { return Ok(None) };
+        let after = fields.partition_point(|field| *field.name <= **name);
+        Ok(fields.get(..after).and_then(<[_]>::last).filter(|field| *field.name == **name))
     }
 
     fn value(&self, field: &Field) -> Option<Box<dyn Val>> {
@@ -116,7 +123,7 @@ impl Indexer for Fields {
         let field = self.field(name)?.ok_or_else(|| ExecutionError::no_such_key(""))?;
         match field.value.get_or_init(|| self.value(field)) {
             Some(value) => Ok(CowVal::Borrowed(&**value)),
-            None => Err(problem("a field is nested too deeply, or has a number out of range")),
+            None => Err(problem("a field is nested too deeply, has too many values, or a number out of range")),
         }
     }
 
