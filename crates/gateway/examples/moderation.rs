@@ -29,7 +29,7 @@ struct Moderation {
 async fn main() -> Result<(), BoxError> {
     let mut arguments = std::env::args().skip(1);
     let config = Config::load(arguments.next().as_deref().unwrap_or("config/local.toml"))?;
-    config.log.start()?;
+    let _log = config.log.start()?;
     let moderation = Moderation {
         refused: vec!["casino", "free followers"],
         masked: vec!["damn"],

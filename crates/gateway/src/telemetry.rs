@@ -1,6 +1,7 @@
 //! The log. Nothing that belongs to users is written to it: no body, no token, no Sign, no account.
 
 use serde::Deserialize;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Invalid, nearest};
@@ -34,19 +35,34 @@ impl Default for Config {
     }
 }
 
+/// Keeps the log going. When it is dropped, the lines that wait are written, as far as somebody takes them at once.
+#[must_use = "the log ends when this is dropped"]
+#[derive(Debug)]
+pub struct Guard {
+    _lines: WorkerGuard,
+}
+
+/// How many lines may wait to be written.
+const MAX_LINES: usize = 8192;
+
 /// What is not worth a line each: requests that are no HTTP, which anybody can send, and the threads of the server.
 const QUIET: &str = "actix_http=off,actix_server=warn";
 
 impl Config {
-    /// Starts the log on standard error. A second call changes nothing.
+    /// Starts the log on standard error, until the guard is dropped. A second call changes nothing.
+    ///
+    /// Lines are written by a thread of their own. Where nobody takes them any more, those beyond a few thousand are
+    /// lost, and nothing waits for them.
     ///
     /// Panics are logged by their place from then on, and their message, which may quote a user, is not.
     ///
     /// # Errors
     /// When the level is not a filter.
-    pub fn start(&self) -> Result<(), String> {
+    pub fn start(&self) -> Result<Guard, String> {
         let filter = EnvFilter::try_new(format!("{QUIET},{}", self.level)).map_err(|error| error.to_string())?;
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let lines = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_LINES);
+        let (lines, guard) = lines.thread_name("log").finish(std::io::stderr());
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
         // Fails where a program that has the gateway as a library set up its own log already, which is then used.
         let _ = match self.format {
             Format::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
@@ -56,7 +72,7 @@ impl Config {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             tracing::error!(%place, "panicked");
         }));
-        Ok(())
+        Ok(Guard { _lines: guard })
     }
 
     pub(crate) fn check(&self) -> Result<(), Invalid> {
