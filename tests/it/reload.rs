@@ -55,3 +55,23 @@ async fn a_file_that_a_refused_configuration_names_is_waited_for() {
     let new = format!("{}&Sign={}&RequestTime={time}", unsigned(BEFORE), signature::sign("new", time));
     assert_eq!(gateway.post_query(&new, "not JSON").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_file_that_is_finished_while_it_is_read_is_read_again() {
+    let gateway = TestGateway::start(&config("")).await;
+    let (file, pipe, new) =
+        (gateway.dir().join("chathook.toml"), gateway.dir().join("pipe"), gateway.dir().join("new.toml"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::fs::write(&new, config("") + "[decide]\non_failure = \"drop\"\n").unwrap();
+    std::fs::rename(&pipe, &file).unwrap();
+    // Opens once the gateway has begun to read.
+    let half = std::thread::spawn(move || {
+        let mut pipe = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+        std::fs::rename(&new, &file).unwrap();
+        std::io::Write::write_all(&mut pipe, b"[decide").unwrap();
+    });
+    gateway.logged("changed configuration refused").await;
+    half.join().unwrap();
+    gateway.logged("configuration reloaded").await;
+    assert_eq!(gateway.post(BEFORE, "not JSON").await.body, r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":2}"#);
+}

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -19,25 +20,32 @@ pub(crate) async fn watch(control: &Control) {
     loop {
         tokio::time::sleep(EVERY).await;
         control.shared.tidy();
-        if stamps(seen.iter().map(Stamp::file)) == seen {
+        let now = stamps(seen.iter().map(Stamp::file));
+        if now == seen {
             continue;
         }
-        let read = in_use.again();
-        // Before the files are read that it names, so that a later change of theirs is seen.
+        let read = caught(|| in_use.again().map_err(|error| error.to_string()));
+        // As they were before they were read, so that a later change is seen.
         seen = match &read {
             Ok(config) => stamps_when_read(config),
-            Err(_) => stamps(seen.iter().map(Stamp::file)),
+            Err(_) => now,
         };
-        match read.and_then(|config| use_from_now_on(control, config)) {
+        match read.and_then(|config| caught(|| use_from_now_on(control, config).map_err(|error| error.to_string()))) {
             Ok(config) => {
                 for key in fixed(&in_use, &config) {
                     tracing::warn!(key, "this change takes a restart");
                 }
                 in_use = config;
             }
-            Err(error) => control.shared.reload(Err(error.to_string())),
+            Err(reason) => control.shared.reload(Err(reason)),
         }
     }
+}
+
+/// Whatever a changed configuration does to us, the old one goes on.
+fn caught<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let caught = panic::catch_unwind(AssertUnwindSafe(read));
+    caught.unwrap_or_else(|_| Err("it made chathook panic; the log has the place".to_owned()))
 }
 
 /// Takes over everything that the files say now, or nothing.
@@ -100,4 +108,16 @@ pub(crate) fn stamps_when_read(config: &Config) -> Vec<Stamp> {
         }
     }
     stamps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::caught;
+
+    #[test]
+    #[expect(clippy::panic, reason = "that is what is caught")]
+    fn a_configuration_that_makes_us_panic_is_refused() {
+        assert_eq!(caught(|| Ok(7)), Ok(7));
+        assert!(caught::<()>(|| panic!("boom")).unwrap_err().contains("panic"));
+    }
 }
