@@ -10,6 +10,7 @@ use crate::query::Query;
 use crate::reply::Edits;
 use crate::rewrite;
 use crate::types::UserId;
+use crate::walk;
 
 /// What a handler gets of an event: command, query, body, and what was read of it.
 pub type Parts = (CommandName, Query, Bytes, Option<Result<AnyCallback, DecodeError>>);
@@ -86,7 +87,11 @@ impl Event {
         self.command_in_body.as_ref().is_some_and(|command| *command != self.command)
     }
 
-    /// JSON pointers of the fields that no type reads; at most 100 are listed.
+    /// How many fields that no type reads are listed at most.
+    pub const MAX_UNREAD: usize = walk::MAX_UNREAD;
+
+    /// JSON pointers of the fields that no type reads, the first [`MAX_UNREAD`](Self::MAX_UNREAD) of them. A long one is
+    /// cut, and ends with `…` then.
     #[must_use]
     pub fn unread(&self) -> &[String] {
         &self.unread

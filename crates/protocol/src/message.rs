@@ -74,6 +74,17 @@ impl MsgElement {
         }
     }
 
+    /// Whether it has a type, and content that is an object: Chat delivers nothing else.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let raw = match &self.content {
+            MsgContent::Unknown(unknown) => unknown.content.as_ref(),
+            _ => self.raw.as_ref(),
+        };
+        let is_typed = !matches!(self.content, MsgContent::Unknown(_));
+        !self.kind().is_empty() && raw.map_or(is_typed, |raw| raw.get().starts_with('{'))
+    }
+
     /// A text element.
     #[must_use]
     pub fn text(text: impl Into<Box<str>>) -> Self {
@@ -157,6 +168,9 @@ struct OtherShape;
 macro_rules! elements {
     ($($variant:ident = $kind:literal,)+) => {
         impl MsgContent {
+            /// The types that are known, as they stand on the wire.
+            pub const KINDS: &'static [&'static str] = &[$($kind),+];
+
             /// The type as it stands on the wire.
             #[must_use]
             pub fn kind(&self) -> &str {
@@ -551,6 +565,25 @@ mod tests {
     fn the_content_may_stand_before_the_type() {
         let element = read(r#"{"MsgContent":{"Text":"hi"},"MsgType":"TIMTextElem"}"#);
         assert_eq!(element.as_text(), Some("hi"));
+    }
+
+    #[test]
+    fn an_element_is_whole_with_a_type_and_an_object() {
+        for json in [r#"{"MsgType":"TIMTextElem","MsgContent":{"Text":"hi"}}"#, r#"{"MsgType":"New","MsgContent":{}}"#]
+        {
+            assert!(read(json).is_whole(), "{json}");
+        }
+        assert!(MsgElement::text("hi").is_whole());
+        for json in [
+            "{}",
+            r#"{"MsgType":"","MsgContent":{}}"#,
+            r#"{"MsgContent":{"Text":"hi"}}"#,
+            r#"{"MsgType":"TIMTextElem"}"#,
+            r#"{"MsgType":"TIMTextElem","MsgContent":["hi"]}"#,
+            r#"{"MsgType":"New","MsgContent":null}"#,
+        ] {
+            assert!(!read(json).is_whole(), "{json}");
+        }
     }
 
     #[test]

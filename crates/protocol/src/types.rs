@@ -138,6 +138,9 @@ macro_rules! open_enum {
         }
 
         impl $name {
+            /// The words that are known.
+            pub const WORDS: &'static [&'static str] = &[$($wire, $($also,)*)+];
+
             /// The word as it stands on the wire.
             #[must_use]
             pub fn as_str(&self) -> &str {

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::sealed::LeftOut;
 use super::{Answer, Edits, Effect, Form, ResultItem, Verdict, Wire};
 use crate::types::UserId;
@@ -121,6 +123,20 @@ impl AnyDecision {
         };
     }
 
+    /// Whether both come to the same: the same message, the same users, the same code. Texts may differ.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        match (&self.choice, &other.choice) {
+            (Choice::Rewrite(one), Choice::Rewrite(other)) => one.is_same(other),
+            (Choice::LeaveOut { users: one, .. }, Choice::LeaveOut { users: other, .. }) => {
+                one.len() == other.len() && one.iter().collect::<HashSet<_>>() == other.iter().collect()
+            }
+            (Choice::Verdicts(one), Choice::Verdicts(other)) => codes(one).eq(codes(other)),
+            (Choice::Respond(one), Choice::Respond(other)) => one == other,
+            _ => (self.effect(), self.code()) == (other.effect(), other.code()),
+        }
+    }
+
     /// The bytes to send.
     #[must_use]
     pub fn into_answer(self) -> Answer {
@@ -161,6 +177,14 @@ impl AnyDecision {
         let rsp_data = wire.rsp_data.or(is_signal.then_some(""));
         Wire { rsp_data, ..wire }.answer(effect)
     }
+}
+
+/// The code for each user; none for those who are not refused.
+fn codes(verdicts: &[(UserId, Verdict)]) -> impl Iterator<Item = (&UserId, Option<u32>)> {
+    verdicts.iter().map(|(user, verdict)| match verdict {
+        Verdict::Allow => (user, None),
+        Verdict::Reject(code, _) => (user, Some(code.get())),
+    })
 }
 
 /// For each user the first refusal, if there is one.

@@ -1,4 +1,4 @@
-use super::{AnyDecision, Codes, Decision, Form, Reply, sealed};
+use super::{AnyDecision, Codes, Decision, Form, IllegalDecision, Reply, sealed};
 use crate::callback::Phase;
 use crate::message::MsgElement;
 use crate::reply;
@@ -79,6 +79,24 @@ impl Edits {
     /// Whether nothing is replaced.
     pub(crate) fn is_empty(&self) -> bool {
         self.body.is_none() && self.cloud_custom_data.is_none()
+    }
+
+    /// Whether both put the same in place, however it is spelt.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let json = |edits: &Self| edits.body.as_ref().map(serde_json::to_value).transpose().ok();
+        self.cloud_custom_data == other.cloud_custom_data && json(self).is_some_and(|one| json(other) == Some(one))
+    }
+
+    /// The edits, if each new element has a type, and content that is an object: what a service may have got wrong. An
+    /// element that came from a user and is sent back need not.
+    ///
+    /// # Errors
+    /// When one has not.
+    pub fn whole(self) -> Result<Self, IllegalDecision> {
+        match self.body.iter().flatten().all(MsgElement::is_whole) {
+            true => Ok(self),
+            false => Err(IllegalDecision::BrokenElement),
+        }
     }
 
     /// These edits, and then those of `next`.

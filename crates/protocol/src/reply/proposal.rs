@@ -60,6 +60,9 @@ pub enum IllegalDecision {
     /// A rewrite has to replace something.
     #[error("a rewrite replaces neither the message nor its custom data")]
     NothingRewritten,
+    /// An element of a new message has no type, or content that is no object.
+    #[error("an element of the message has no MsgType, or no object as MsgContent")]
+    BrokenElement,
     /// It is for all or for nobody.
     #[error("this command cannot be refused for some only")]
     NoPartial,

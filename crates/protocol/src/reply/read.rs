@@ -181,7 +181,10 @@ impl Fields {
                     body: self.msg_body.filter(|body| !body.is_empty()),
                     cloud_custom_data: self.cloud_custom_data.filter(|data| !data.is_empty()),
                 };
-                if edits.is_empty() { Ok(Choice::Allow) } else { Ok(proposal::rewrite(form, edits)?) }
+                match edits {
+                    edits if edits.is_empty() => Ok(Choice::Allow),
+                    edits => Ok(proposal::rewrite(form, edits.whole()?)?),
+                }
             }
             Form::Join(..) => {
                 let refused = self.refused_members.or(self.refused_subscribers).unwrap_or_default();

@@ -287,3 +287,55 @@ fn nobody_is_asked_after_a_refusal_a_drop_or_a_response() {
     let one = Proposal::Partial { refused: vec!["u_1".into()], code: None, info: String::new() };
     assert!(!of(INVITE, one.clone()) && !of(FRIENDS, one));
 }
+
+#[test]
+fn decisions_agree_where_chat_would_do_the_same() {
+    let read = |command, answer: &str| AnyDecision::read(command, answer.as_bytes(), &asked()).unwrap();
+    let ok = |rest: &str| format!(r#"{{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0{rest}}}"#);
+    let body = |content: &str| ok(&format!(r#","MsgBody":[{{"MsgType":"TIMTextElem","MsgContent":{content}}}]"#));
+    let code = |code: u32, info: &str| format!(r#"{{"ActionStatus":"OK","ErrorInfo":"{info}","ErrorCode":{code}}}"#);
+    let refused = |users: &str| ok(&format!(r#","RefusedMembers_Account":[{users}]"#));
+    let friends = |codes: [u32; 2]| {
+        let item = |user, code| format!(r#"{{"To_Account":"{user}","ResultCode":{code},"ResultInfo":""}}"#);
+        ok(&format!(r#","ResultItem":[{},{}]"#, item("u_1", codes[0]), item("u_2", codes[1])))
+    };
+    for (command, one, other, agree) in [
+        (MESSAGE, ok(""), ok(""), true),
+        (MESSAGE, ok(""), code(1, ""), false),
+        (MESSAGE, code(10101, "a"), code(10101, "b"), true),
+        (MESSAGE, code(10101, "a"), code(10102, "a"), false),
+        (MESSAGE, code(2, ""), code(1, ""), false),
+        (MESSAGE, body(r#"{"Text":"*"}"#), body(r#"{ "Text" : "\u002a" }"#), true),
+        (MESSAGE, body(r#"{"Text":"*"}"#), body(r#"{"Text":"**"}"#), false),
+        (MESSAGE, body(r#"{"Text":"*"}"#), ok(r#","CloudCustomData":"x""#), false),
+        (MESSAGE, ok(r#","CloudCustomData":"x""#), ok(r#","CloudCustomData":"y""#), false),
+        (INVITE, refused(r#""u_1""#), refused(r#""u_1""#), true),
+        (INVITE, refused(r#""u_1""#), refused(r#""u_2""#), false),
+        (INVITE, refused(r#""u_1","u_2""#), refused(r#""u_2","u_1""#), true),
+        (FRIENDS, friends([38_001, 0]), friends([38_001, 0]), true),
+        (FRIENDS, friends([38_001, 0]), friends([0, 38_001]), false),
+        (FRIENDS, friends([38_001, 0]), friends([38_002, 0]), false),
+        (SIGNAL, ok(r#","RspData":"a""#), ok(r#","RspData":"b""#), false),
+    ] {
+        let decisions = (read(command, &one), read(command, &other));
+        assert_eq!(decisions.0.agrees_with(&decisions.1), agree, "{one} {other}");
+        assert_eq!(decisions.1.agrees_with(&decisions.0), agree, "{one} {other}");
+    }
+}
+
+#[test]
+fn a_new_message_has_elements_with_type_and_object() {
+    for element in [
+        "{}",
+        r#"{"MsgType":"TIMTextElem"}"#,
+        r#"{"MsgType":"TIMTextElem","MsgContent":null}"#,
+        r#"{"MsgType":"TIMTextElem","MsgContent":["x"]}"#,
+        r#"{"MsgType":"","MsgContent":{}}"#,
+        r#"{"MsgContent":{"Text":"x"}}"#,
+    ] {
+        let whole = r#"{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}"#;
+        let answer = format!(r#"{{"ActionStatus":"OK","ErrorCode":0,"MsgBody":[{whole},{element}]}}"#);
+        let error = AnyDecision::read(MESSAGE, answer.as_bytes(), &[]).unwrap_err().to_string();
+        assert!(error.contains("MsgType"), "{element}: {error}");
+    }
+}

@@ -108,13 +108,14 @@ pub(super) fn read(question: &Question, answer: &[u8]) -> Result<AnyDecision, Fa
 }
 
 fn edits(Rewrite { msg_body, cloud_custom_data, .. }: Rewrite) -> Result<Edits, Failure> {
-    match (msg_body, cloud_custom_data) {
+    let edits = match (msg_body, cloud_custom_data) {
         (Some(body), _) if body.is_empty() => Err(Failure::Illegal("msg_body is empty".to_owned())),
         (Some(body), Some(data)) => Ok(Edits::body(body).and_cloud_custom_data(data)),
         (Some(body), None) => Ok(Edits::body(body)),
         (None, Some(data)) => Ok(Edits::cloud_custom_data(data)),
         (None, None) => Err(Failure::Illegal("a rewrite has neither msg_body nor cloud_custom_data".to_owned())),
-    }
+    }?;
+    edits.whole().map_err(|error| Failure::Illegal(error.to_string()))
 }
 
 fn response(Respond { data, group, agents, .. }: Respond) -> Result<Response, Failure> {
@@ -291,6 +292,10 @@ mod tests {
             (MESSAGE, r#"{"decision":"rewrite","msg_body":[],"cloud_custom_data":"x"}"#),
             (MESSAGE, r#"{"decision":"rewrite","msg_body":"***"}"#),
             (MESSAGE, r#"{"decision":"rewrite","msg_body":[7]}"#),
+            (MESSAGE, r#"{"decision":"rewrite","msg_body":[{}]}"#),
+            (MESSAGE, r#"{"decision":"rewrite","msg_body":[{"MsgType":"","MsgContent":{}}]}"#),
+            (MESSAGE, r#"{"decision":"rewrite","msg_body":[{"MsgType":"TIMTextElem"}]}"#),
+            (MESSAGE, r#"{"decision":"rewrite","msg_body":[{"MsgType":"TIMTextElem","MsgContent":["x"]}]}"#),
             (MESSAGE, r#"{"decision":"rewrite","cloud_custom_data":{}}"#),
             (MESSAGE, r#"{"decision":"rewrite","cloud_custom_data":"x","info":"why"}"#),
             (MESSAGE, r#"{"decision":"partial","refused":["u_1"]}"#),
