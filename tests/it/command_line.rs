@@ -144,10 +144,110 @@ fn the_shipped_example_passes_its_own_cases_and_a_wrong_expectation_fails() {
 
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cases.toml");
-    std::fs::write(&file, "[[case]]\ncommand = \"Group.CallbackBeforeSendMsg\"\nexpect = \"drop\"\n").unwrap();
+    let allowed = "deciders.moderation = { decision = \"allow\" }\nexpect = \"drop\"";
+    std::fs::write(&file, case("Group.CallbackBeforeSendMsg", allowed)).unwrap();
     let output = test(&file);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).contains("expected drop, came allow"), "{}", text(&output.stdout));
-    std::fs::write(&file, "[[case]]\ncommand = \"Group.CallbackBeforeSendMsg\"\nexpects = \"drop\"\n").unwrap();
-    assert_eq!(test(&file).status.code(), Some(2));
+}
+
+/// What `chathook test` says of cases on the shipped example: its exit code, and its output.
+fn tried(cases: &str) -> (Option<i32>, String) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cases.toml");
+    std::fs::write(&file, cases).unwrap();
+    let mut call = Command::new(binary());
+    call.current_dir(&root).arg("test").arg(&file).args(["--config", "config/moderation.toml"]);
+    let output = call.output().unwrap();
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+fn case(command: &str, more: &str) -> String {
+    format!("[[case]]\nname = \"mine\"\ncommand = {command:?}\n{more}\n")
+}
+
+#[test]
+fn a_case_is_good_only_where_somebody_decided_or_the_fallback_was_expected() {
+    let (group, official) = ("Group.CallbackBeforeSendMsg", "OfficialAccount.CallbackBeforeSendMsg");
+    let answer = |answer: &str| format!("deciders.moderation = {answer}\n");
+    for (command, more, expect, problem) in [
+        (official, "body = 'not JSON'".to_owned(), "allow", "expected no fallback"),
+        (official, "body = '{}'".to_owned(), "allow", "expected no fallback"),
+        (group, answer("\"timeout\""), "reject", "expected no fallback"),
+        (group, answer("{ decision = \"reject\", code = 120001 }"), "reject", "its answer is not allowed"),
+        (group, answer("{ ActionStatus = \"OK\", ErrorCode = 0 }"), "reject", "its answer is not allowed"),
+    ] {
+        let (code, said) = tried(&case(command, &format!("{more}\nexpect = {expect:?}")));
+        assert!(code == Some(1) && said.contains("FAILED  mine") && said.contains(problem), "{said}");
+        let (code, said) = tried(&case(command, &format!("{more}\nexpect = \"fallback\"")));
+        assert_eq!(code, Some(0), "{said}");
+        let expect = format!("expect = {{ decision = {expect:?}, fallback = true }}");
+        let (code, said) = tried(&case(command, &format!("{more}\n{expect}")));
+        assert_eq!(code, Some(0), "{said}");
+    }
+    for (more, problem) in [
+        ("expect = \"fallback\"", "moderation is asked, and `deciders.moderation` is not given"),
+        (
+            "body.CallbackCommand = \"C2C.CallbackBeforeSendMsg\"\nexpect = \"fallback\"",
+            "the body names another command",
+        ),
+        (
+            "deciders.moderation = { decision = \"allow\" }\ndeciders.new-model = { decision = \"alow\" }\nexpect = \"allow\"",
+            "`deciders.new-model` is no answer",
+        ),
+        ("deciders.moderation = { decision = \"allow\" }\nexpect = \"fallback\"", "expected the fallback"),
+        (
+            "deciders.moderation = { decision = \"allow\" }\ndeciders.new-model = { decision = \"drop\" }\n\
+             expect = { decision = \"allow\", by = \"new-model\" }",
+            "expected the word of new-model",
+        ),
+    ] {
+        let (code, said) = tried(&case(group, more));
+        assert!(code == Some(1) && said.contains("FAILED  mine") && said.contains(problem), "{said}");
+    }
+}
+
+#[test]
+fn a_case_that_cannot_be_read_is_named_with_its_key() {
+    let group = "Group.CallbackBeforeSendMsg";
+    for (more, key) in [
+        ("expect = \"alow\"", "expect: unknown variant `alow`"),
+        ("expect = { decision = \"alow\" }", "expect.decision: unknown variant `alow`"),
+        ("expect = { decision = \"allow\", cod = 1 }", "expect.cod: unknown key; did you mean `code`?"),
+        ("expect = { decision = \"reject\", code = \"10101\" }", "expect.code: expected u32"),
+        ("expect = 7", "expect: expected a decision"),
+        ("expects = \"drop\"", "expects: unknown key; did you mean `expect`?"),
+        ("", "missing field `expect`"),
+        ("expect = \"allow\"\ntimes = \"once\"", "times: expected u32"),
+    ] {
+        let good = case(group, "expect = \"fallback\"");
+        let (code, said) = tried(&(good + &case(group, more)));
+        assert!(code == Some(2) && said.contains("case[1] (mine)") && said.contains(key), "{key}: {said}");
+    }
+    let (code, said) = tried("");
+    assert!(code == Some(2) && said.contains("[[case]]"), "{said}");
+}
+
+#[test]
+fn files_that_the_help_names_are_there() {
+    let help = text(&chathook(&["test", "--help"]).stdout);
+    let named =
+        help.split_whitespace().find(|word| word.starts_with("config/") && word.ends_with("cases.toml")).unwrap();
+    assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(named).exists(), "{named}");
+}
+
+#[test]
+fn the_configuration_of_the_readme_loads_as_it_stands() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let (_, page) = readme.split_once("\n## Decide in time\n").unwrap();
+    let toml = page.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("chathook.toml");
+    std::fs::write(&file, toml).unwrap();
+    let output =
+        Command::new(binary()).current_dir(dir.path()).args(["check", "--config"]).arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(said.contains("words (rule: mask) > moderation (http)"), "{said}");
 }

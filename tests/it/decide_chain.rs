@@ -444,6 +444,76 @@ async fn a_shadow_that_is_down_harms_nobody() {
     assert_eq!(gateway.metric(&series).await, 1.0);
 }
 
+/// A shadow that answers so, at its place among others.
+fn shadow(decider: &TestDecider) -> String {
+    http_decider("shadow", &[MESSAGE], &decider.url("/"), "mode = \"shadow\"\nhttp.breaker = false")
+}
+
+fn mask(name: &str, word: &str, more: &str) -> String {
+    format!(
+        "[[decider]]\nname = {name:?}\ncommands = [{MESSAGE:?}]\nrule.words = [{word:?}]\nrule.then = \"mask\"\n{more}\n"
+    )
+}
+
+/// How often the shadow was heard, and what of it disagreed, once it was heard `times`.
+async fn disagreements(gateway: &TestGateway, times: f64) -> f64 {
+    timeout(Duration::from_secs(20), async {
+        while gateway.sum(r#"chathook_decider_decisions_total{decider="shadow","#).await < times {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("the shadow is heard");
+    gateway.sum(r#"chathook_decider_disagreements_total{decider="shadow","#).await
+}
+
+#[tokio::test]
+async fn a_shadow_is_compared_with_what_is_decided_from_its_place_on() {
+    let allows = TestDecider::answering(OK).await;
+    // It allows the message as it was masked before, as all after it do.
+    let gateway = TestGateway::start(&(fallback() + &mask("words", "damn", "") + &shadow(&allows))).await;
+    is(&gateway.post(MESSAGE, message("damn")).await, &rewritten("****"));
+    assert_eq!(disagreements(&gateway, 1.0).await, 0.0);
+    // It allows what is masked after it.
+    let gateway = TestGateway::start(&(fallback() + &shadow(&allows) + &mask("words", "damn", ""))).await;
+    is(&gateway.post(MESSAGE, message("damn")).await, &rewritten("****"));
+    assert_eq!(disagreements(&gateway, 1.0).await, 1.0);
+}
+
+#[tokio::test]
+async fn a_shadow_is_not_compared_with_a_fallback() {
+    let (rejects, down) = (TestDecider::answering(REJECTED).await, Down::new());
+    let toml =
+        fallback() + &shadow(&rejects) + &http_decider("down", &[MESSAGE], &down.url("/"), "http.breaker = false");
+    let gateway = TestGateway::start(&toml).await;
+    is(&gateway.post(MESSAGE, message("tea")).await, FALLBACK);
+    assert_eq!(disagreements(&gateway, 1.0).await, 0.0);
+}
+
+#[tokio::test]
+async fn a_shadow_that_writes_another_message_disagrees() {
+    for (text, expected) in [("****", 0.0), ("####", 1.0)] {
+        let rewrites = TestDecider::answering(rewritten(text)).await;
+        let gateway = TestGateway::start(&(fallback() + &shadow(&rewrites) + &mask("words", "damn", ""))).await;
+        is(&gateway.post(MESSAGE, message("damn")).await, &rewritten("****"));
+        assert_eq!(disagreements(&gateway, 1.0).await, expected, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_shadow_rule_that_does_not_match_allows() {
+    let rejects = TestDecider::answering(REJECTED).await;
+    let rule = mask("shadow", "damn", "mode = \"shadow\"\nwhen = 'payload.Type == \"Public\"'");
+    let gateway = TestGateway::start(&(fallback() + &rule + &decider("rejects", &rejects))).await;
+    is(&gateway.post(MESSAGE, message("tea")).await, REJECTED);
+    assert_eq!(disagreements(&gateway, 1.0).await, 1.0);
+    // Where its condition does not hold it was not asked.
+    is(&gateway.post(MESSAGE, message("tea").replace("Public", "Private")).await, REJECTED);
+    is(&gateway.post(MESSAGE, message("damn")).await, REJECTED);
+    assert_eq!(disagreements(&gateway, 2.0).await, 2.0);
+    assert_eq!(gateway.metric(r#"chathook_decider_decisions_total{decider="shadow",decision="allow"}"#).await, 1.0);
+}
+
 // What is answered when nobody decided.
 
 #[tokio::test]
@@ -582,7 +652,9 @@ async fn deciders_rules_lists_and_fallbacks_change_under_load_without_a_failed_r
         load.spawn(async move {
             let mut connection = gateway.connect().await;
             let mut answers = Vec::new();
-            while !is_over.load(Ordering::Relaxed) {
+            let mut is_last = false;
+            while !is_last {
+                is_last = is_over.load(Ordering::Relaxed);
                 connection.write(&request(&format!("/?{}", signed(MESSAGE)), message(text).as_bytes())).await.unwrap();
                 let response = connection.response().await.unwrap();
                 assert_eq!(response.status, 200, "{text}: {}", response.body);

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use chathook_protocol::group;
 use chathook_router::Ctx;
-use chathook_tests::{Behaviour, Down, Response, TOKEN, TestDecider, TestGateway, config, http_decider};
+use chathook_tests::{
+    Behaviour, Down, Response, TOKEN, TestDecider, TestGateway, config, http_decider, request, signed,
+};
 use serde_json::Value;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -392,4 +394,50 @@ async fn one_that_hangs_holds_up_nobody_else() {
     bad.has_at_most(0).await;
     assert_eq!(bad.opened(), 20);
     gateway.metric_becomes(r#"chathook_decider_in_flight{decider="bad"}"#, 0.0).await;
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_nobody() {
+    let down = Down::new();
+    let gateway = gateway(MESSAGE, &down.url("/")).await;
+    gateway.stop_reading_log();
+    let answers = async {
+        let body = body(MESSAGE);
+        let request = request(&format!("/?{}", signed(MESSAGE)), body.as_bytes());
+        let mut connections = Vec::new();
+        for _ in 0..10 {
+            connections.push(gateway.connect().await);
+        }
+        for _ in 0..100 {
+            for connection in &mut connections {
+                connection.write(&request).await.unwrap();
+            }
+            for connection in &mut connections {
+                is_fallback(&connection.response().await.unwrap());
+            }
+        }
+    };
+    timeout(Duration::from_secs(30), answers).await.expect("1,000 callbacks are answered");
+    assert_eq!(gateway.sum("chathook_fallbacks_total{").await, 1000.0);
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().await.code, Some(0), "and it ends");
+}
+
+#[tokio::test]
+async fn it_answers_a_message_with_a_broken_element() {
+    for element in ["{}", r#"{"MsgType":"","MsgContent":{}}"#, r#"{"MsgType":"TIMTextElem","MsgContent":"x"}"#] {
+        let answer = format!(r#"{{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"MsgBody":[{element}]}}"#);
+        illegal(MESSAGE, &answer).await;
+    }
+}
+
+#[tokio::test]
+async fn it_cannot_be_asked() {
+    let never = TestDecider::answering(RECOVERED).await;
+    let gateway = gateway(MESSAGE, &never.url(&format!("/{}", "long".repeat(15_000)))).await;
+    let query = format!("{}&Long={}", signed(MESSAGE), "long".repeat(2_000));
+    is_fallback(&gateway.post_query(&query, body(MESSAGE)).await);
+    gateway.logged("it cannot be asked: its URL and the query of the callback make no URL").await;
+    let errors = r#"chathook_decider_errors_total{decider="bad",reason="decode"}"#;
+    assert_eq!((gateway.metric(errors).await, never.opened()), (1.0, 0));
 }

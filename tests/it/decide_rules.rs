@@ -259,6 +259,36 @@ async fn a_rate_grants_again_after_its_time() {
     is(&gateway.post(GROUP, says("tea")).await, OK, "after a while");
 }
 
+#[tokio::test]
+async fn text_that_words_cannot_read_is_not_let_through() {
+    let fallback = "[decide]\non_failure = { decision = \"reject\" }\n";
+    for then in ["mask", "reject", "drop"] {
+        let lines = [r#"words = ["casino"]"#, &format!("then = {then:?}")];
+        let gateway = TestGateway::start(&(config("") + fallback + &rule("rule", &[GROUP], &lines))).await;
+        let deep = (0..40).fold(text("casino"), |inner, _| {
+            format!(
+                r#"{{"MsgType":"TIMRelayElem","MsgContent":{{"MsgList":[{{"From_Account":"u","MsgBody":[{inner}]}}]}}}}"#
+            )
+        });
+        let hidden = [
+            deep,
+            r#"{"MsgType":"TIMTextElem","MsgContent":{}}"#.to_owned(),
+            r#"{"MsgType":"TIMTextElem","MsgContent":{"Text":["casino"]}}"#.to_owned(),
+            r#"{"MsgType":"TIMTextElem","MsgContent":{"Text":"tea","Text":"casino"}}"#.to_owned(),
+            r#"{"MsgType":"TIMTextElem","MsgContent":{"Text":"tea","text":"casino"}}"#.to_owned(),
+            r#"{"MsgType":"TIMTextElem","MsgContent":{"Text":"tea","TEXT":"casino"}}"#.to_owned(),
+            r#"{"MsgType":"TIMTextElem","MsgContent":{"Text":"tea"},"msgContent":{"Text":"casino"}}"#.to_owned(),
+            text(&"tea ".repeat(20_000)),
+        ];
+        for (n, element) in (1_u32..).zip(&hidden) {
+            is(&gateway.post(GROUP, group(&[element])).await, REFUSED, element);
+            let errors = r#"chathook_decider_errors_total{decider="rule",reason="error"}"#;
+            assert_eq!(gateway.metric(errors).await, f64::from(n), "{element}");
+        }
+        is(&gateway.post(GROUP, says("tea")).await, OK, "what can be read");
+    }
+}
+
 // What they do beside the others.
 
 #[tokio::test]
@@ -479,6 +509,9 @@ fn expressions_are_refused_with_the_place_of_the_error() {
     // What nobody knows is seen before it is asked for.
     names(&check, &http(&[GROUP], "when = 'paylod.Type == \"Live\"'"), &["decider[0].when", "paylod"]);
     names(&check, &http(&[GROUP], "when = 'nonsense(payload)'"), &["decider[0].when", "nonsense"]);
+    names(&check, &http(&[GROUP], "when = '1 + 1'"), &["decider[0].when", "line 1, column 3", "never true"]);
+    let square = "payload.MsgBody.exists(a, payload.MsgBody.exists(b, a.MsgType != b.MsgType))";
+    names(&check, &http(&[GROUP], &format!("when = '{square}'")), &["decider[0].when", "line 1, column 27"]);
     let list = check.path().join("patterns.txt");
     std::fs::write(&list, "# links\nhttps?://\n\nabc(d\n").unwrap();
     names(
@@ -524,6 +557,36 @@ fn a_decider_has_a_name_of_its_own_and_one_kind() {
 }
 
 #[test]
+fn a_list_without_an_entry_is_refused() {
+    let check = Check::new();
+    let cut = check.path().join("cut.txt");
+    std::fs::write(&cut, "# all that is left\n\n").unwrap();
+    let file = format!("{{ file = {cut:?} }}");
+    for key in ["words", "patterns", "senders", "groups", "group_types", "platforms", "elements", "other_elements"] {
+        for (list, place) in [("[]", "has no entry"), (file.as_str(), "cut.txt has no entry")] {
+            let more = rule("a", &[GROUP], &[&format!("{key} = {list}"), r#"then = "drop""#]);
+            names(&check, &more, &[&format!("decider[0].rule.{key}"), place]);
+        }
+    }
+    let more = rule("a", &[GROUP], &[r#"words = ["a"]"#, "except = { senders = [] }", r#"then = "drop""#]);
+    names(&check, &more, &["decider[0].rule.except.senders", "has no entry"]);
+}
+
+#[test]
+fn a_word_that_is_nearly_a_known_one_is_refused() {
+    let check = Check::new();
+    for (key, word, meant) in [
+        ("group_types", "AVChatroom", "AVChatRoom"),
+        ("platforms", "Andriod", "Android"),
+        ("elements", "TIMTextElm", "TIMTextElem"),
+        ("other_elements", "timCustomElem", "TIMCustomElem"),
+    ] {
+        let more = rule("a", &[GROUP], &[&format!("{key} = [{word:?}]"), r#"then = "drop""#]);
+        names(&check, &more, &[&format!("decider[0].rule.{key}: entry 1"), &format!("did you mean `{meant}`?")]);
+    }
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let check = Check::new();
     let missing = check.path().join("missing.txt");
@@ -557,6 +620,15 @@ fn values_that_make_no_sense_are_errors() {
         (rule("a", &[GROUP], &[r#"senders = ["u"]"#, r#"then = "mask""#]), "decider[0].rule"),
         (rule("a", &[GROUP], &[r#"rate = { per = "sender", limit = 0, every = "1s" }"#, drop]), "decider[0].rule.rate"),
         (rule("a", &[GROUP], &[r#"rate = { per = "sender", limit = 1, every = "0s" }"#, drop]), "decider[0].rule.rate"),
+        (
+            rule("a", &[GROUP], &[r#"rate = { per = "sender", limit = 1, every = "30d", burst = 10000 }"#, drop]),
+            "decider[0].rule.rate.every",
+        ),
+        (
+            rule("a", &[GROUP], &[r#"rate = { per = "sender", limit = 1, every = "1d", burst = 4294967295 }"#, drop]),
+            "decider[0].rule.rate.burst",
+        ),
+        (rule("a", &[GROUP], &[words, r#"then = "mask""#, "mask = \"0123456789abcdefg\""]), "decider[0].rule.mask"),
         (format!("[decide.{GROUP:?}]\ndeadline = \"2s\"\n"), "deadline"),
         ("[app.decide]\ndeadline = \"0s\"\n".to_owned(), "app[0].decide.deadline"),
         ("[decide]\nlate = \"soon\"\n".to_owned(), "decide.late"),

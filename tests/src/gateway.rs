@@ -8,7 +8,7 @@ use chathook_gateway::{Config, Gateway, GatewayBuilder};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::wire::{Connection, Response, request};
@@ -25,6 +25,8 @@ pub struct TestGateway {
     pub admin: SocketAddr,
     runs: Runs,
     log: Log,
+    /// Makes us read no more of the log.
+    deaf: Arc<Notify>,
     dir: Option<TempDir>,
 }
 
@@ -129,13 +131,21 @@ impl TestGateway {
         };
         let addresses = timeout(LIMIT, started).await.ok().flatten();
         let Some((callbacks, admin)) = addresses else { panic!("the program did not come up:\n{}", text(&log)) };
-        let rest = Arc::clone(&log);
+        let (rest, deaf) = (Arc::clone(&log), Arc::new(Notify::new()));
+        let is_deaf = Arc::clone(&deaf);
         tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                append(&rest, &line);
+            let reading = async {
+                while let Ok(Some(line)) = lines.next_line().await {
+                    append(&rest, &line);
+                }
+            };
+            tokio::select! {
+                () = reading => {}
+                // The pipe stays open.
+                () = is_deaf.notified() => std::future::pending().await,
             }
         });
-        Self { callbacks, admin, runs: Runs::Process(child), log, dir: Some(dir) }
+        Self { callbacks, admin, runs: Runs::Process(child), log, deaf, dir: Some(dir) }
     }
 
     /// Starts a gateway with handlers in this process.
@@ -152,7 +162,8 @@ impl TestGateway {
         let (callbacks, admin) = (gateway.callbacks_address(), gateway.admin_address());
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(gateway.run_until(Some(stopped)));
-        let gateway = Self { callbacks, admin, runs: Runs::Library(Some(stop)), log: Log::default(), dir: None };
+        let runs = Runs::Library(Some(stop));
+        let gateway = Self { callbacks, admin, runs, log: Log::default(), deaf: Arc::default(), dir: None };
         while gateway.get("/readyz").await.status != 200 {
             tokio::task::yield_now().await;
         }
@@ -233,6 +244,11 @@ impl TestGateway {
         let mut log = self.log.subscribe();
         let found = timeout(LIMIT, log.wait_for(|text| text.contains(part))).await.is_ok();
         assert!(found, "the log has no {part:?}:\n{}", text(&self.log));
+    }
+
+    /// Reads nothing of its log any more, which stays open: the pipe fills, and then nobody can write into it.
+    pub fn stop_reading_log(&self) {
+        self.deaf.notify_one();
     }
 
     /// Sends a signal to the process.

@@ -12,7 +12,7 @@ use std::{fmt, fs, io};
 use serde::Deserialize;
 
 pub use self::commands::Commands;
-pub(crate) use self::key::nearest;
+pub(crate) use self::key::{explain, nearest};
 pub(crate) use self::list::Entries;
 pub use self::list::List;
 pub use self::secret::Secret;

@@ -70,10 +70,12 @@ metrics! {
     decider_errors_total: IntCounterVec["decider", "reason"];
     /// What deciders said, shadows included.
     decider_decisions_total: IntCounterVec["decider", "decision"];
-    /// What shadow deciders would have decided where something else was decided.
+    /// What shadow deciders would have decided where those who are obeyed from their place on decided otherwise.
     decider_disagreements_total: IntCounterVec["decider", "decision"];
     /// What deciders would have decided whose time was over.
     decider_late_total: IntCounterVec["decider", "decision"];
+    /// Shadow deciders, and late ones, that were not listened to because there were too many at work.
+    decider_unheard_total: IntCounterVec["decider"];
     /// Second requests to deciders whose answer took long.
     decider_hedges_total: IntCounterVec["decider"];
     /// Whether a decider is left alone for a while because it fails too often.
@@ -234,6 +236,7 @@ pub(crate) struct DeciderMetrics {
     late_errors: IntCounter,
     errors: IntCounterVec,
     name: Box<str>,
+    pub(crate) unheard: IntCounter,
     pub(crate) hedges: IntCounter,
     pub(crate) breaker_open: IntGauge,
     pub(crate) in_flight: IntGauge,
@@ -253,6 +256,7 @@ impl DeciderMetrics {
             late_errors: vecs.decider_late_total.with_label_values(&[name, "error"]),
             errors: vecs.decider_errors_total.clone(),
             name: name.into(),
+            unheard: vecs.decider_unheard_total.with_label_values(&[name]),
             hedges: vecs.decider_hedges_total.with_label_values(&[name]),
             breaker_open: vecs.decider_breaker_open.with_label_values(&[name]),
             in_flight: vecs.decider_in_flight.with_label_values(&[name]),

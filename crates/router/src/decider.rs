@@ -109,6 +109,33 @@ pub enum Deciding {
     Running(Running, Option<Duration>),
 }
 
+impl Deciding {
+    /// The same, unless it is over and `limit` was over before it.
+    pub(crate) fn in_time(self, limit: Instant) -> Self {
+        match self {
+            Self::Running(..) => self,
+            Self::Passed | Self::Done(_) | Self::Settled(_) if Instant::now() < limit => self,
+            Self::Passed | Self::Done(_) | Self::Settled(_) => Self::Done(Err(DispatchError::TimedOut)),
+        }
+    }
+
+    /// What came of a shadow that began at `began`; `None` where the question is not for it.
+    pub(crate) fn of_shadow(self, began: Instant, deadline: Instant) -> Option<Outcome> {
+        match self {
+            Self::Passed => None,
+            Self::Done(decided) => Some(Outcome::of_shadow(decided)),
+            Self::Settled(decision) => Some(Outcome::Shadowed(decision)),
+            Self::Running(running, timeout) => Some(Outcome::Running(running, limit(began, timeout, deadline))),
+        }
+    }
+}
+
+/// When the time of a decider is over that began at `began`.
+pub(crate) fn limit(began: Instant, timeout: Option<Duration>, deadline: Instant) -> Instant {
+    let own = timeout.and_then(|timeout| began.checked_add(timeout));
+    own.map_or(deadline, |own| own.min(deadline))
+}
+
 /// A decider at work. It goes on when its time is over, if somebody drives it, and can say what it would have decided.
 #[must_use = "futures do nothing unless polled"]
 pub struct Running(Option<BoxFuture<'static, Result<AnyDecision, DispatchError>>>);
@@ -156,6 +183,9 @@ pub struct Step<D> {
     pub took: Duration,
     /// What came of it.
     pub outcome: Outcome,
+    /// Beside a shadow: what those who are obeyed came to from its place on. `None` beside others, and where the fallback
+    /// went out.
+    pub obeyed: Option<AnyDecision>,
 }
 
 /// What came of asking a decider.
@@ -163,6 +193,8 @@ pub struct Step<D> {
 pub enum Outcome {
     /// It decided.
     Decided(Said),
+    /// It decided, and is a shadow.
+    Shadowed(AnyDecision),
     /// It did not, for this reason.
     Failed(&'static str),
     /// It is at work still: late, or a shadow that nobody waits for. Its time is over, or will be, then.
@@ -173,6 +205,13 @@ impl Outcome {
     pub(crate) fn of(decided: &Result<AnyDecision, DispatchError>) -> Self {
         match decided {
             Ok(decision) => Self::Decided(Said::from(decision)),
+            Err(error) => Self::Failed(error.reason()),
+        }
+    }
+
+    fn of_shadow(decided: Result<AnyDecision, DispatchError>) -> Self {
+        match decided {
+            Ok(decision) => Self::Shadowed(decision),
             Err(error) => Self::Failed(error.reason()),
         }
     }

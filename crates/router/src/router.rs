@@ -7,7 +7,7 @@ use strum::IntoEnumIterator;
 use tokio::time::{Instant, timeout_at};
 
 use crate::builder::{Handler, Unhandled};
-use crate::decider::{Decider, Deciding, NoDecider, Outcome, Question, Running, Said, Step};
+use crate::decider::{Decider, Deciding, NoDecider, Outcome, Question, Running, Said, Step, limit};
 use crate::{Ctx, DispatchError, Fallbacks, RouterBuilder};
 
 /// Handlers by command.
@@ -44,8 +44,8 @@ impl<S: Send + Sync + 'static> Router<S> {
     /// Decides on a before-callback: by its handler, then by `deciders` in their order. The first refusal, drop or
     /// response ends it, and each decider sees what those before it have changed. Where nobody objects it is allowed.
     ///
-    /// A body that is not read, and one who fails, panics or is not ready in time, end in the fallback. A fallback that
-    /// allows keeps what was changed until then.
+    /// A body that is not read, and one who fails, panics or is not ready in time, end in the fallback; so does one who
+    /// awaits nothing, and is ready too late. A fallback that allows keeps what was changed until then.
     pub async fn decide<D: Decider>(
         &self,
         question: Question,
@@ -55,6 +55,9 @@ impl<S: Send + Sync + 'static> Router<S> {
         let (command, users) = (question.command, question.users.clone());
         let mut course = Course { decision: AnyDecision::allow(command, &users), steps: Vec::new() };
         let failure = self.ask(&mut course, question, deciders).await.err();
+        if failure.is_some() {
+            course.compare_nobody();
+        }
         let decision = match failure.as_ref().map(|_| fallbacks.policy(command)) {
             None | Some(Policy::Allow) => course.decision,
             Some(policy) => AnyDecision::of(command, policy, &users).unwrap_or(course.decision),
@@ -79,29 +82,19 @@ impl<S: Send + Sync + 'static> Router<S> {
             }
             let deciding = catch_unwind(AssertUnwindSafe(|| decider.decide(&question)));
             let deciding = deciding.unwrap_or(Deciding::Done(Err(DispatchError::Panicked)));
-            let is_changed = match (deciding, decider.is_shadow()) {
-                (Deciding::Passed, _) => continue,
-                (Deciding::Running(running, timeout), is_shadow) => {
-                    let limit = timeout.and_then(|timeout| began.checked_add(timeout));
-                    let limit = limit.map_or(deadline, |limit| limit.min(deadline));
-                    if is_shadow {
-                        course.note(Some(decider), began, Outcome::Running(running, limit));
-                        continue;
-                    }
-                    course.wait(Some(decider), began, running, limit).await?
+            if decider.is_shadow() {
+                if let Some(outcome) = deciding.of_shadow(began, deadline) {
+                    course.shadow(decider, began, outcome, &question);
                 }
-                (Deciding::Done(outcome), false) => course.take(Some(decider), began, outcome)?,
-                (Deciding::Settled(decision), false) => {
-                    return course.take(Some(decider), began, Ok(decision)).map(drop);
+                continue;
+            }
+            let is_changed = match deciding.in_time(deadline) {
+                Deciding::Passed => continue,
+                Deciding::Running(running, timeout) => {
+                    course.wait(Some(decider), began, running, limit(began, timeout, deadline)).await?
                 }
-                (Deciding::Done(outcome), true) => {
-                    course.note(Some(decider), began, Outcome::of(&outcome));
-                    continue;
-                }
-                (Deciding::Settled(decision), true) => {
-                    course.note(Some(decider), began, Outcome::of(&Ok(decision)));
-                    continue;
-                }
+                Deciding::Done(outcome) => course.take(Some(decider), began, outcome)?,
+                Deciding::Settled(decision) => return course.take(Some(decider), began, Ok(decision)).map(drop),
             };
             if course.decision.is_final() {
                 break;
@@ -212,11 +205,25 @@ impl<D> Course<D> {
         self.note(decider, began, Outcome::of(&outcome));
         let decision = outcome?;
         let is_changed = decision.edits().is_some();
+        for obeyed in self.steps.iter_mut().filter_map(|step| step.obeyed.as_mut()) {
+            obeyed.then(decision.clone());
+        }
         self.decision.then(decision);
         Ok(is_changed)
     }
 
     fn note(&mut self, decider: Option<&Arc<D>>, began: Instant, outcome: Outcome) {
-        self.steps.push(Step { decider: decider.cloned(), took: began.elapsed(), outcome });
+        self.steps.push(Step { decider: decider.cloned(), took: began.elapsed(), outcome, obeyed: None });
+    }
+
+    /// A shadow is compared with those who are obeyed from here on: it has seen what was changed before.
+    fn shadow(&mut self, decider: &Arc<D>, began: Instant, outcome: Outcome, question: &Question) {
+        let obeyed = Some(AnyDecision::allow(question.command, &question.users));
+        self.steps.push(Step { decider: Some(Arc::clone(decider)), took: began.elapsed(), outcome, obeyed });
+    }
+
+    /// Nobody is compared with the fallback, which nobody decided.
+    fn compare_nobody(&mut self) {
+        self.steps.iter_mut().for_each(|step| step.obeyed = None);
     }
 }

@@ -1,24 +1,25 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chathook_protocol::{Command, Event, Phase, Query};
-use chathook_router::{Decided, Outcome, Question, Router};
+use chathook_router::{Decided, Decider as _, Outcome, Question, Router};
 use serde::Deserialize;
-use serde::de::{self, Deserializer};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Failed, known, print, sample};
 use crate::Config;
+use crate::config::{Invalid, explain};
 use crate::decide::Plan;
 use crate::decide::decider::{Canned, Decider, Deciders, Services};
 use crate::metrics::{HANDLER, Metrics};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The cases: a TOML file of [[case]] tables. config/cases.toml is an example.
+    /// The cases: a TOML file of [[case]] tables. config/moderation.cases.toml is an example.
     file: PathBuf,
     /// The configuration.
     #[arg(long, value_name = "FILE", default_value = super::DEFAULT_CONFIG)]
@@ -28,7 +29,9 @@ pub(super) struct Args {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    case: Vec<Case>,
+    /// Each is a [`Case`], and read by itself, so that an error has its name.
+    #[serde(default)]
+    case: Vec<toml::Value>,
 }
 
 /// A callback and what is to be decided on it.
@@ -50,10 +53,11 @@ struct Case {
     /// How often it comes; the last one is looked at.
     #[serde(default = "once")]
     times: u32,
-    /// What services answer, as in the `json` format, or `timeout` or `error`. Those not named are not asked.
+    /// What services answer, as in the `json` format, or `timeout` or `error`. Shadows that are not named are not asked.
     #[serde(default)]
     deciders: BTreeMap<String, Value>,
-    expect: Expect,
+    #[serde(deserialize_with = "expected")]
+    expect: Expected,
 }
 
 fn once() -> u32 {
@@ -68,60 +72,75 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>
 
 /// What is to be decided: a word, or a table.
 #[derive(Deserialize)]
-#[serde(from = "WordOrTable")]
-struct Expect(Expected);
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum WordOrTable {
-    Word(String),
-    Table(Expected),
-}
-
-impl From<WordOrTable> for Expect {
-    fn from(expect: WordOrTable) -> Self {
-        Self(match expect {
-            WordOrTable::Word(decision) => Expected { decision, ..Expected::default() },
-            WordOrTable::Table(expected) => expected,
-        })
-    }
-}
-
-#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Expected {
-    /// `allow`, `reject`, `rewrite`, `drop`, `partial` or `respond`.
-    decision: String,
+    decision: Word,
     /// The code that the client sees.
     code: Option<u32>,
     /// The text that the client sees.
     info: Option<String>,
     /// The text elements of the rewritten message, one a line.
     text: Option<String>,
-    /// The decider that was asked last.
+    /// The decider that was asked last, of those who are obeyed.
     by: Option<String>,
-    /// Whether it is the fallback.
-    fallback: Option<bool>,
+    /// Whether it is the fallback: what is not said to be is to be decided.
+    #[serde(default)]
+    fallback: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, strum::Display)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+enum Word {
+    Allow,
+    Reject,
+    Rewrite,
+    Drop,
+    Partial,
+    Respond,
+    /// The fallback, whatever it is.
+    Fallback,
+}
+
+fn expected<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Expected, D::Error> {
+    struct WordOrTable;
+    impl<'de> Visitor<'de> for WordOrTable {
+        type Value = Expected;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a decision, or a table such as { decision = \"reject\", code = 10101 }")
+        }
+
+        fn visit_str<E: de::Error>(self, word: &str) -> Result<Expected, E> {
+            let decision = Word::deserialize(de::value::StrDeserializer::<E>::new(word))?;
+            Ok(Expected { decision, code: None, info: None, text: None, by: None, fallback: false })
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Expected, A::Error> {
+            Expected::deserialize(de::value::MapAccessDeserializer::new(fields))
+        }
+    }
+    deserializer.deserialize_any(WordOrTable)
 }
 
 pub(super) async fn run(args: &Args) -> Result<(), Failed> {
     let config = Config::load(&args.config).map_err(|error| Failed::Usage(error.to_string()))?;
     let place = args.file.display();
     let text = std::fs::read_to_string(&args.file).map_err(|error| Failed::Usage(format!("{place}: {error}")))?;
-    let File { case: cases } =
-        toml::from_str(&text).map_err(|error| Failed::Usage(format!("{place}: {}", error.to_string().trim_end())))?;
+    let wrong = |problem: String| Failed::Usage(format!("{place}: {problem}"));
+    let cases = read(&text).map_err(wrong)?;
     let mut failed = 0;
     for (i, case) in cases.iter().enumerate() {
         let name = case.name.as_deref().unwrap_or(&case.command);
-        let outcome = case.run(&config).await.map_err(|problem| match problem {
-            Failed::Usage(problem) => Failed::Usage(format!("{place}: case[{i}] ({name}): {problem}")),
+        let came = case.run(&config).await.map_err(|problem| match problem {
+            Failed::Usage(problem) => wrong(format!("case[{i}] ({name}): {problem}")),
             failed @ Failed::Outcome(_) => failed,
         })?;
-        match case.expect.0.differs_from(&outcome) {
-            None => print(&format!("ok      {name}: {outcome}")),
-            Some(difference) => {
+        match came.problem.clone().or_else(|| case.expect.differs_from(&came)) {
+            None => print(&format!("ok      {name}: {came}")),
+            Some(problem) => {
                 failed += 1;
-                print(&format!("FAILED  {name}: expected {difference}, came {outcome}"));
+                print(&format!("FAILED  {name}: {problem}, came {came}"));
             }
         }
     }
@@ -129,13 +148,40 @@ pub(super) async fn run(args: &Args) -> Result<(), Failed> {
     if failed == 0 { Ok(()) } else { Err(Failed::Outcome(String::new())) }
 }
 
+fn read(text: &str) -> Result<Vec<Case>, String> {
+    let File { case } = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+    if case.is_empty() {
+        return Err("there is no [[case]]".to_owned());
+    }
+    let read = |(i, case): (usize, toml::Value)| {
+        let name = case.get("name").and_then(toml::Value::as_str).map(|name| format!(" ({name})")).unwrap_or_default();
+        serde_path_to_error::deserialize(case).map_err(|error| {
+            let Invalid { key, problem } = explain(&error);
+            let between = if key.is_empty() { "" } else { ": " };
+            format!("case[{i}]{name}: {key}{between}{problem}")
+        })
+    };
+    case.into_iter().enumerate().map(read).collect()
+}
+
 /// What was decided.
 struct Came {
     decision: String,
     answer: Value,
-    is_fallback: bool,
+    /// Why it is the fallback, if it is.
+    fallback: Option<String>,
     /// Who was asked, and what they said.
-    steps: Vec<(String, String)>,
+    steps: Vec<Said>,
+    /// Why the case cannot be one that is good.
+    problem: Option<String>,
+}
+
+/// What somebody said who was asked.
+struct Said {
+    name: String,
+    is_shadow: bool,
+    /// A decision, or why there is none.
+    what: Result<String, &'static str>,
 }
 
 impl Case {
@@ -157,15 +203,21 @@ impl Case {
         let router = Router::<()>::builder().build(()).map_err(|error| Failed::Outcome(error.to_string()))?;
 
         let (query, body) = (self.query(command, app.sdk_app_id)?, self.body(command)?);
-        let mut last = None;
+        let (mut last, mut contradicts_itself) = (None, false);
         for _ in 0..self.times.max(1) {
             let event = Event::read(Query::parse(&query), body.clone().into());
+            contradicts_itself = event.contradicts_itself();
             // A rule has all the time that it wants.
             let deadline = Instant::now() + Duration::from_secs(60);
             let question = Question::new(command, event, deadline, self.time.unwrap_or_else(SystemTime::now));
             last = Some(router.decide(question, deciders.of(command), &plan.fallbacks).await);
         }
-        last.map(Came::from).ok_or_else(|| Failed::Usage("times: nothing came".to_owned()))
+        let mut came = last.map(Came::from).ok_or_else(|| Failed::Usage("times: nothing came".to_owned()))?;
+        came.problem = match contradicts_itself {
+            true => Some("the body names another command: the gateway would turn it away".to_owned()),
+            false => came.steps.iter().find_map(|said| unprepared(said, config, &canned)),
+        };
+        Ok(came)
     }
 
     fn canned(&self, config: &Config) -> Result<BTreeMap<String, Canned>, Failed> {
@@ -206,23 +258,38 @@ impl Case {
     }
 }
 
+/// What the case does not say of a service that was asked, or says wrongly without any effect.
+fn unprepared(said: &Said, config: &Config, canned: &BTreeMap<String, Canned>) -> Option<String> {
+    let Said { name, is_shadow, what } = said;
+    match canned.get(name) {
+        None if config.decider.iter().any(|decider| decider.name == *name && decider.http.is_some()) => {
+            Some(format!("{name} is asked, and `deciders.{name}` is not given"))
+        }
+        Some(Canned::Answer(_)) if *is_shadow && what.is_err() => {
+            Some(format!("`deciders.{name}` is no answer that the command allows"))
+        }
+        _ => None,
+    }
+}
+
 impl From<Decided<Decider>> for Came {
     fn from(decided: Decided<Decider>) -> Self {
-        let steps = decided.steps.into_iter().map(|step| {
-            let name =
-                step.decider.map_or_else(|| HANDLER.to_owned(), |decider: Arc<Decider>| decider.name().to_owned());
-            let said = match step.outcome {
-                Outcome::Decided(said) => said.effect.to_string(),
-                Outcome::Failed(reason) => reason.to_owned(),
-                Outcome::Running(..) => "no answer".to_owned(),
-            };
-            (name, said)
+        let steps = decided.steps.into_iter().map(|step| Said {
+            name: step.decider.as_ref().map_or(HANDLER, |decider| decider.name()).to_owned(),
+            is_shadow: step.decider.is_some_and(|decider| decider.is_shadow()),
+            what: match step.outcome {
+                Outcome::Decided(said) => Ok(said.effect.to_string()),
+                Outcome::Shadowed(decision) => Ok(decision.effect().to_string()),
+                Outcome::Failed(reason) => Err(reason),
+                Outcome::Running(..) => Err("no answer"),
+            },
         });
         Self {
             steps: steps.collect(),
             decision: decided.said.effect.to_string(),
             answer: serde_json::from_slice(decided.answer.body()).unwrap_or_default(),
-            is_fallback: decided.failure.is_some(),
+            fallback: decided.failure.map(|error| error.to_string()),
+            problem: None,
         }
     }
 }
@@ -246,16 +313,17 @@ impl Came {
     }
 }
 
-impl std::fmt::Display for Came {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Came {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.decision)?;
         if let Some(code) = self.code() {
             write!(f, " {code}")?;
         }
-        if self.is_fallback {
-            f.write_str(", the fallback")?;
+        if let Some(reason) = &self.fallback {
+            write!(f, ", the fallback: {reason}")?;
         }
-        let steps: Vec<_> = self.steps.iter().map(|(name, said)| format!("{name}: {said}")).collect();
+        let said = |said: &Said| format!("{}: {}", said.name, said.what.as_deref().unwrap_or_else(|reason| reason));
+        let steps: Vec<_> = self.steps.iter().map(said).collect();
         if steps.is_empty() { Ok(()) } else { write!(f, " ({})", steps.join(", ")) }
     }
 }
@@ -263,20 +331,19 @@ impl std::fmt::Display for Came {
 impl Expected {
     /// What was expected and did not come.
     fn differs_from(&self, came: &Came) -> Option<String> {
-        let by = came.steps.last().map(|(name, _)| name.as_str());
-        if self.decision != came.decision {
-            return Some(self.decision.clone());
+        let by = came.steps.iter().rfind(|said| !said.is_shadow).map(|said| said.name.as_str());
+        let is_fallback = self.fallback || self.decision == Word::Fallback;
+        if self.decision != Word::Fallback && self.decision.to_string() != came.decision {
+            return Some(format!("expected {}", self.decision));
         }
         let differences = [
             self.code.filter(|code| came.code() != Some(*code)).map(|code| format!("code {code}")),
             self.info.as_ref().filter(|info| came.info() != **info).map(|info| format!("info {info:?}")),
             self.text.as_ref().filter(|text| came.text() != **text).map(|text| format!("text {text:?}")),
             self.by.as_ref().filter(|name| by != Some(name.as_str())).map(|name| format!("the word of {name}")),
-            self.fallback.filter(|is| came.is_fallback != *is).map(|is| match is {
-                true => "the fallback".to_owned(),
-                false => "no fallback".to_owned(),
-            }),
+            (is_fallback && came.fallback.is_none()).then(|| "the fallback".to_owned()),
+            (!is_fallback && came.fallback.is_some()).then(|| "no fallback".to_owned()),
         ];
-        differences.into_iter().flatten().next()
+        differences.into_iter().flatten().next().map(|difference| format!("expected {difference}"))
     }
 }

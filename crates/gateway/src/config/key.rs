@@ -71,7 +71,7 @@ pub(super) fn comes_from(key: &str, path: &str, in_file: &Table) -> bool {
 }
 
 /// The key and the problem, from what serde says.
-pub(super) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> Invalid {
+pub(crate) fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> Invalid {
     let path = match error.path().to_string() {
         path if path == "." => String::new(),
         path => path,

@@ -23,7 +23,19 @@ impl List {
     }
 
     /// Reads it. In a file, blank lines and lines that begin with `#` are skipped, and so are blanks around an entry.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has no entry: a file that was cut must not switch a rule off.
     pub(crate) fn read(&self) -> Result<Entries, String> {
+        let entries = self.entries()?;
+        match (&entries.file, entries.entries.is_empty()) {
+            (_, false) => Ok(entries),
+            (Some(file), true) => Err(format!("{} has no entry", file.display())),
+            (None, true) => Err("has no entry".to_owned()),
+        }
+    }
+
+    fn entries(&self) -> Result<Entries, String> {
         match &self.0 {
             Source::Written(entries) => {
                 Ok(Entries { file: None, entries: (1..).zip(entries.iter().cloned()).collect() })

@@ -129,7 +129,7 @@ enum Kind {
 pub(crate) enum Services<'a> {
     /// Over the network, by tasks of this runtime.
     Network(&'a Handle),
-    /// Not at all: this is what they say. Those that are not named are not asked.
+    /// Not at all: this is what they say. Others fail when they are asked; shadows are not asked then.
     Canned(&'a BTreeMap<String, Canned>),
 }
 
@@ -152,7 +152,14 @@ impl Canned {
     }
 }
 
-fn failed(problem: impl Into<BoxError>) -> DispatchError {
+/// What is said of a service that is asked where no answer was prepared.
+pub(crate) const NO_CANNED: &str = "it is asked, and the case has no answer of it";
+
+fn allow(question: &Question) -> AnyDecision {
+    AnyDecision::allow(question.command(), question.users())
+}
+
+pub(super) fn failed(problem: impl Into<BoxError>) -> DispatchError {
     DispatchError::Decider { reason: "error", counts_as: FallbackReason::Error, source: problem.into() }
 }
 
@@ -170,7 +177,7 @@ impl Derived {
     }
 
     pub(super) fn texts(&self, question: &Question) -> &Texts {
-        self.texts.get_or_init(|| Texts::of(super::rule::elements(question)))
+        self.texts.get_or_init(|| Texts::of(super::rule::elements(question), question.event().unread()))
     }
 }
 
@@ -218,8 +225,13 @@ impl chathook_router::Decider for Decider {
         }
         match &self.kind {
             Kind::Http(http) => http.decide(question),
-            Kind::Rule(rule) => rule.decide(question, derived),
-            Kind::Canned(None) => Deciding::Passed,
+            Kind::Rule(rule) => match rule.decide(question, derived) {
+                // It was asked, and has nothing against it: that is compared as well.
+                Deciding::Passed if self.is_shadow() => Deciding::Done(Ok(allow(question))),
+                deciding => deciding,
+            },
+            Kind::Canned(None) if self.is_shadow() => Deciding::Passed,
+            Kind::Canned(None) => Deciding::Done(Err(failed(NO_CANNED))),
             Kind::Canned(Some(canned)) => Deciding::Done(canned.decide(question)),
         }
     }

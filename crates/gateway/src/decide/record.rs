@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chathook_protocol::{AnyDecision, Command};
+use chathook_protocol::{AnyDecision, Command, Effect};
 use chathook_router::{DispatchError, Outcome, Running, Said, Step};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -12,13 +12,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::decider::Decider;
 use crate::metrics::{DeciderMetrics, HANDLER, Metrics};
 
-/// How many deciders are listened to at once for whom nobody waits. Those beyond are let go.
+/// How many shadows are listened to at once, and how many who are late. Those beyond are let go, and counted.
 const MAX_UNAWAITED: usize = 4096;
 
 /// Counts what deciders say.
 pub(crate) struct Recorder {
     handler: Arc<DeciderMetrics>,
-    unawaited: Arc<Semaphore>,
+    shadows: Arc<Semaphore>,
+    late: Arc<Semaphore>,
     runtime: Handle,
 }
 
@@ -33,8 +34,8 @@ pub(crate) struct Sent {
 
 impl Recorder {
     pub(crate) fn new(metrics: &Metrics, runtime: Handle) -> Self {
-        let unawaited = Arc::new(Semaphore::new(MAX_UNAWAITED));
-        Self { handler: Arc::new(metrics.decider(HANDLER)), unawaited, runtime }
+        let places = || Arc::new(Semaphore::new(MAX_UNAWAITED));
+        Self { handler: Arc::new(metrics.decider(HANDLER)), shadows: places(), late: places(), runtime }
     }
 
     /// Counts who was asked for a decision that went out.
@@ -42,23 +43,30 @@ impl Recorder {
         for step in steps {
             let is_shadow =
                 step.decider.as_ref().is_some_and(|decider| chathook_router::Decider::is_shadow(&**decider));
-            let asked = Asked { decider: step.decider, handler: Arc::clone(&self.handler), is_shadow, sent };
+            let handler = Arc::clone(&self.handler);
+            let asked = Asked { decider: step.decider, handler, is_shadow, obeyed: step.obeyed, sent };
             match step.outcome {
-                Outcome::Decided(said) => asked.decided(said, step.took),
+                Outcome::Decided(said) => asked.decided(said.effect, step.took),
+                Outcome::Shadowed(decision) => asked.shadowed(&decision, step.took),
                 Outcome::Failed(reason) => asked.failed(reason, step.took),
                 Outcome::Running(running, limit) => {
                     if !is_shadow {
                         asked.failed(TIMEOUT, step.took);
                     }
-                    if let Ok(place) = Arc::clone(&self.unawaited).try_acquire_owned() {
-                        self.runtime.spawn(async move {
-                            asked.listen(running, limit, step.took).await;
-                            drop(place);
-                        });
-                    }
+                    self.listen(asked, running, limit, step.took);
                 }
             }
         }
+    }
+
+    /// Listens to somebody for whom nobody waits, unless there are too many of them.
+    fn listen(&self, asked: Asked, running: Running, limit: Instant, asked_for: Duration) {
+        let places = if asked.is_shadow { &self.shadows } else { &self.late };
+        let Ok(place) = Arc::clone(places).try_acquire_owned() else { return asked.metrics().unheard.inc() };
+        self.runtime.spawn(async move {
+            asked.hear(running, limit, asked_for).await;
+            drop(place);
+        });
     }
 }
 
@@ -69,6 +77,8 @@ struct Asked {
     decider: Option<Arc<Decider>>,
     handler: Arc<DeciderMetrics>,
     is_shadow: bool,
+    /// What a shadow is compared with; none where the fallback went out.
+    obeyed: Option<AnyDecision>,
     sent: Sent,
 }
 
@@ -81,15 +91,20 @@ impl Asked {
         self.decider.as_ref().map_or(HANDLER, |decider| decider.name())
     }
 
-    fn decided(&self, said: Said, took: Duration) {
-        let metrics = self.metrics();
-        metrics.took(took);
-        metrics.decided(said.effect);
-        if self.is_shadow && said != self.sent.said {
-            metrics.disagreed(said.effect);
+    fn decided(&self, effect: Effect, took: Duration) {
+        self.metrics().took(took);
+        self.metrics().decided(effect);
+    }
+
+    /// What a shadow says, beside those who are obeyed.
+    fn shadowed(&self, decision: &AnyDecision, took: Duration) {
+        let Said { effect, code } = Said::from(decision);
+        self.decided(effect, took);
+        if let Some(obeyed) = self.obeyed.as_ref().filter(|obeyed| !decision.agrees_with(obeyed)) {
+            self.metrics().disagreed(effect);
             tracing::debug!(
-                decider = self.name(), command = %self.sent.command, decision = %said.effect, code = said.code,
-                sent = %self.sent.said.effect, "shadow disagrees"
+                decider = self.name(), command = %self.sent.command, decision = %effect, code,
+                obeyed = %obeyed.effect(), "shadow disagrees"
             );
         }
     }
@@ -100,11 +115,11 @@ impl Asked {
     }
 
     /// Hears what a shadow says in time, and what anybody says too late.
-    async fn listen(&self, mut running: Running, limit: Instant, asked_for: Duration) {
+    async fn hear(&self, mut running: Running, limit: Instant, asked_for: Duration) {
         let began = Instant::now();
         if self.is_shadow {
             match timeout_at(limit, &mut running).await {
-                Ok(Ok(decision)) => return self.decided(Said::from(&decision), asked_for + began.elapsed()),
+                Ok(Ok(decision)) => return self.shadowed(&decision, asked_for + began.elapsed()),
                 Ok(Err(error)) => return self.failed(error.reason(), asked_for + began.elapsed()),
                 Err(_) => self.failed(TIMEOUT, asked_for + began.elapsed()),
             }

@@ -4,11 +4,13 @@ mod rate;
 mod text;
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::path::Path;
 
+use chathook_protocol::message::MsgContent;
 use chathook_protocol::reply::Edits;
 use chathook_protocol::{
-    AnyDecision, Command, Event, IllegalDecision, MsgElement, Payload, Platform, Policy, Proposal,
+    AnyDecision, Command, Event, GroupType, IllegalDecision, MsgElement, Payload, Platform, Policy, Proposal,
 };
 use chathook_router::{Deciding, Question};
 use serde::Deserialize;
@@ -16,8 +18,8 @@ use serde::Deserialize;
 use self::rate::Limiter;
 pub use self::rate::{Per, Rate};
 pub(super) use self::text::Texts;
-use self::text::{ListError, Patterns, Scanner, Words};
-use super::decider::Derived;
+use self::text::{ListError, Patterns, Scanner, TextError, Words};
+use super::decider::{Derived, failed};
 use crate::config::{Entries, Invalid, List, size};
 
 /// Whether a message has one of `words`: what the benchmark measures, and no part of the interface.
@@ -29,7 +31,7 @@ pub fn word_list<'a>(
     words: impl IntoIterator<Item = &'a str>,
 ) -> Result<impl Fn(&[MsgElement]) -> bool, Box<dyn std::error::Error>> {
     let scanner = Scanner { words: Some(Words::new(words, false)?), patterns: None };
-    Ok(move |body: &[MsgElement]| scanner.is_match(&Texts::of(body)))
+    Ok(move |body: &[MsgElement]| scanner.is_match(&Texts::of(body, &[])).unwrap_or_default())
 }
 
 /// `[decider.rule]`: where everything that is given matches, the rule decides; else it lets the callback through.
@@ -129,6 +131,12 @@ impl Config {
         if self.then != Action::Reject && (self.code.is_some() || !self.info.is_empty()) {
             return Err(Invalid::new("rule.code", "`code` and `info` are for `then = \"reject\"` only"));
         }
+        if self.mask.as_ref().is_some_and(|mask| mask.chars().count() > MAX_MASK) {
+            return Err(Invalid::new("rule.mask", format!("is longer than {MAX_MASK} characters")));
+        }
+        if let Some(rate) = &self.rate {
+            rate.check()?;
+        }
         if self.whole_words && self.words.is_none() {
             return Err(Invalid::new("rule.whole_words", "there are no `words`"));
         }
@@ -176,6 +184,9 @@ impl Config {
     }
 }
 
+/// How many characters may stand for one that is masked.
+const MAX_MASK: usize = 16;
+
 /// Whether the command has a message that can be looked at and changed.
 fn has_message(command: Command) -> bool {
     AnyDecision::of(command, Proposal::Rewrite(Edits::body(Vec::new())), &[]).is_ok()
@@ -207,7 +218,7 @@ type Set = HashSet<Box<str>>;
 struct Whom {
     senders: Option<Set>,
     groups: Option<Set>,
-    group_types: Option<Set>,
+    group_types: Option<HashSet<GroupType>>,
     platforms: Option<HashSet<Platform>>,
 }
 
@@ -223,17 +234,17 @@ impl Rule {
             whom: Whom {
                 senders: set("rule.senders", config.senders.as_ref())?,
                 groups: set("rule.groups", config.groups.as_ref())?,
-                group_types: set("rule.group_types", config.group_types.as_ref())?,
-                platforms: platforms("rule.platforms", config.platforms.as_ref())?,
+                group_types: words_of("rule.group_types", config.group_types.as_ref(), GroupType::WORDS)?,
+                platforms: words_of("rule.platforms", config.platforms.as_ref(), Platform::WORDS)?,
             },
             except: Whom {
                 senders: set("rule.except.senders", except.senders.as_ref())?,
                 groups: set("rule.except.groups", except.groups.as_ref())?,
-                group_types: set("rule.except.group_types", except.group_types.as_ref())?,
-                platforms: platforms("rule.except.platforms", except.platforms.as_ref())?,
+                group_types: words_of("rule.except.group_types", except.group_types.as_ref(), GroupType::WORDS)?,
+                platforms: words_of("rule.except.platforms", except.platforms.as_ref(), Platform::WORDS)?,
             },
-            elements: set("rule.elements", config.elements.as_ref())?,
-            other_elements: set("rule.other_elements", config.other_elements.as_ref())?,
+            elements: words_of("rule.elements", config.elements.as_ref(), MsgContent::KINDS)?,
+            other_elements: words_of("rule.other_elements", config.other_elements.as_ref(), MsgContent::KINDS)?,
             larger_than: config.larger_than,
             more_elements_than: config.more_elements_than,
             rate: config.rate.as_ref().map(Limiter::new).transpose()?,
@@ -249,35 +260,53 @@ impl Rule {
     pub(super) fn decide(&self, question: &Question, derived: &Derived) -> Deciding {
         let Some(Ok(callback)) = question.event().callback() else { return Deciding::Passed };
         let payload = callback.payload();
-        if !self.matches(question, payload, derived) {
-            return Deciding::Passed;
+        match self.matches(question, payload, derived) {
+            Ok(true) => {}
+            Ok(false) => return Deciding::Passed,
+            Err(error) => return Deciding::Done(Err(failed(error))),
         }
-        let decided = match &self.act {
+        let proposal = match &self.act {
             Act::Settle => return Deciding::Settled(AnyDecision::allow(question.command(), question.users())),
-            Act::Answer(policy) => AnyDecision::of(question.command(), policy, question.users()),
-            Act::Mask(mask) => match self.scanner.as_ref().and_then(|scanner| scanner.mask(payload.elements(), mask)) {
-                Some(body) => {
-                    AnyDecision::of(question.command(), Proposal::Rewrite(Edits::body(body)), question.users())
-                }
+            Act::Answer(policy) => Proposal::from(policy),
+            Act::Mask(mask) => match self.masked(question, payload, derived, mask) {
+                Some(Ok(body)) => Proposal::Rewrite(Edits::body(body)),
+                Some(Err(error)) => return Deciding::Done(Err(failed(error))),
                 None => return Deciding::Passed,
             },
         };
+        let decided = AnyDecision::of(question.command(), proposal, question.users());
         // What is illegal for a command was refused when the configuration was read.
-        decided.map_or(Deciding::Passed, |decision| Deciding::Done(Ok(decision)))
+        Deciding::Done(decided.map_err(failed))
+    }
+
+    fn masked(
+        &self,
+        question: &Question,
+        payload: &dyn Payload,
+        derived: &Derived,
+        mask: &str,
+    ) -> Option<Result<Vec<MsgElement>, TextError>> {
+        Some(self.scanner.as_ref()?.mask(payload.elements(), derived.texts(question), mask))
     }
 
     /// From the cheap to the dear; the rate last, for it counts.
-    fn matches(&self, question: &Question, payload: &dyn Payload, derived: &Derived) -> bool {
+    fn matches(&self, question: &Question, payload: &dyn Payload, derived: &Derived) -> Result<bool, TextError> {
         let event = question.event();
         let elements = payload.elements();
-        self.whom.has_all(event, payload)
+        let concerns = self.whom.has_all(event, payload)
             && !self.except.has_any(event, payload)
             && self.more_elements_than.is_none_or(|max| elements.len() > max)
             && self.elements.as_ref().is_none_or(|kinds| elements.iter().any(|it| kinds.contains(it.kind())))
             && self.other_elements.as_ref().is_none_or(|kinds| elements.iter().any(|it| !kinds.contains(it.kind())))
-            && self.larger_than.is_none_or(|max| length(elements) > max)
-            && self.scanner.as_ref().is_none_or(|scanner| scanner.is_match(derived.texts(question)))
-            && self.rate.as_ref().is_none_or(|rate| rate.is_exceeded(event, payload))
+            && self.larger_than.is_none_or(|max| length(elements) > max);
+        if !concerns {
+            return Ok(false);
+        }
+        let is_match = match &self.scanner {
+            Some(scanner) => scanner.is_match(derived.texts(question))?,
+            None => true,
+        };
+        Ok(is_match && self.rate.as_ref().is_none_or(|rate| rate.is_exceeded(event, payload)))
     }
 
     /// Forgets who was not seen for long.
@@ -307,7 +336,7 @@ impl Whom {
         [
             listed(self.senders.as_ref(), payload.user().map(AsRef::as_ref)),
             listed(self.groups.as_ref(), payload.group().map(AsRef::as_ref)),
-            listed(self.group_types.as_ref(), payload.group_type().map(|group_type| group_type.as_str())),
+            self.group_types.as_ref().map(|set| payload.group_type().is_some_and(|it| set.contains(it))),
             self.platforms.as_ref().map(|set| platform.is_some_and(|platform| set.contains(platform))),
         ]
     }
@@ -361,6 +390,59 @@ fn set(key: &'static str, list: Option<&List>) -> Result<Option<Set>, Invalid> {
     Ok(read(key, list)?.map(|entries| entries.iter().map(Box::from).collect()))
 }
 
-fn platforms(key: &'static str, list: Option<&List>) -> Result<Option<HashSet<Platform>>, Invalid> {
-    Ok(read(key, list)?.map(|entries| entries.iter().map(Platform::from).collect()))
+/// A list of words of an open set. New ones may come; what is nearly one of the `known` is a slip.
+fn words_of<T: Eq + Hash + for<'a> From<&'a str>>(
+    key: &'static str,
+    list: Option<&List>,
+    known: &[&str],
+) -> Result<Option<HashSet<T>>, Invalid> {
+    let Some(entries) = read(key, list)? else { return Ok(None) };
+    for (i, entry) in entries.iter().enumerate() {
+        let is_known = known.iter().any(|known| T::from(known) == T::from(entry));
+        if let Some(meant) = slip(entry, known).filter(|_| !is_known) {
+            let place = entries.place(i);
+            return Err(Invalid::new(key, format!("{place}: unknown `{entry}`; did you mean `{meant}`?")));
+        }
+    }
+    Ok(Some(entries.iter().map(T::from).collect()))
+}
+
+/// The known word that differs from `word` by case, or by a letter or two.
+fn slip<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let distance = |known: &str| strsim::damerau_levenshtein(&word.to_lowercase(), &known.to_lowercase());
+    let near = |known: &&&str| distance(known) <= if known.len() > 6 { 2 } else { 1 };
+    known.iter().filter(near).min_by_key(|known| distance(known)).copied().filter(|meant| *meant != word)
+}
+
+#[cfg(test)]
+mod tests {
+    use chathook_protocol::message::MsgContent;
+    use chathook_protocol::{GroupType, Platform};
+
+    use super::slip;
+
+    #[test]
+    fn a_slip_is_told_and_a_new_word_is_not() {
+        for (word, known, meant) in [
+            ("AVChatroom", GroupType::WORDS, "AVChatRoom"),
+            ("public", GroupType::WORDS, "Public"),
+            ("Pubilc", GroupType::WORDS, "Public"),
+            ("Webb", Platform::WORDS, "Web"),
+            ("TIMTextElm", MsgContent::KINDS, "TIMTextElem"),
+            ("TimTextElem", MsgContent::KINDS, "TIMTextElem"),
+        ] {
+            assert_eq!(slip(word, known), Some(meant), "{word}");
+        }
+        for known in [GroupType::WORDS, Platform::WORDS, MsgContent::KINDS] {
+            assert!(known.iter().all(|word| slip(word, known).is_none()));
+        }
+        for (word, known) in [
+            ("Channel", GroupType::WORDS),
+            ("HarmonyOS", Platform::WORDS),
+            ("TIMGroupTipElem", MsgContent::KINDS),
+            ("TIMStickerElem", MsgContent::KINDS),
+        ] {
+            assert_eq!(slip(word, known), None, "{word}");
+        }
+    }
 }

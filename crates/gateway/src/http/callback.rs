@@ -8,7 +8,7 @@ use actix_web::dev::Payload;
 use actix_web::http::{ConnectionType, Method};
 use actix_web::{HttpRequest, HttpResponse};
 use chathook_protocol::{Answer, Command, CommandName, Event, Phase, Query, UserId};
-use chathook_router::{Decided, FallbackReason, Question};
+use chathook_router::{Decided, DispatchError, FallbackReason, Question};
 use tokio::time::Instant;
 
 use super::body::{self, NoBody};
@@ -163,9 +163,9 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         match &failure {
             None => metrics.decided(said.effect),
             Some(error) => {
-                let reason = FallbackReason::from(error);
-                metrics.fell_back(reason);
-                if reason != FallbackReason::Decode {
+                metrics.fell_back(error.into());
+                // What anybody can send is not worth a line.
+                if !matches!(error, DispatchError::Decode(_) | DispatchError::Unread) {
                     let decider = steps.last().and_then(|step| step.decider.as_ref());
                     let decider = decider.map_or(HANDLER, |decider| decider.name());
                     tracing::warn!(%command, decider, reason = error.reason(), answer = %said.effect, "fallback: {error}");

@@ -198,11 +198,52 @@ async fn a_shadow_is_asked_and_neither_obeyed_nor_waited_for() {
     assert_eq!((decided.answer.body().as_ref(), took), (OK.as_bytes(), Duration::ZERO));
     assert!(decided.failure.is_none());
     let outcomes: Vec<_> = decided.steps.iter().map(|step| format!("{:?}", step.outcome)).collect();
-    assert!(outcomes[0].contains("Reject") && outcomes[1].contains("Reject"), "{outcomes:?}");
+    assert!(outcomes[0].contains("Refuse") && outcomes[1].contains("Refuse"), "{outcomes:?}");
     assert!(matches!(decided.steps[2].outcome, Outcome::Failed("timeout")));
     assert!(matches!(decided.steps[3].outcome, Outcome::Running(..)));
     assert!(matches!(decided.steps[4].outcome, Outcome::Failed("panic")));
     assert_eq!(decided.steps.len(), 6);
+}
+
+#[tokio::test]
+async fn what_comes_without_waiting_and_too_late_is_no_decision() {
+    let slowly = |deciding: fn() -> Deciding| {
+        decider(move |question| {
+            while Instant::now() < question.deadline() {
+                std::thread::yield_now();
+            }
+            deciding()
+        })
+    };
+    for late in [
+        slowly(|| Deciding::Passed),
+        slowly(|| Deciding::Done(Ok(decision(Proposal::Allow)))),
+        slowly(|| Deciding::Settled(decision(Proposal::Allow))),
+    ] {
+        let question = question(COMMAND, GROUP_MSG, Instant::now() + 5 * MS);
+        let decided = without_handler().decide(question, &[late], &Fallbacks::all(&Policy::Drop)).await;
+        assert!(matches!(decided.failure, Some(DispatchError::TimedOut)));
+        assert_eq!(decided.said.effect, Effect::Drop);
+        assert!(matches!(decided.steps[0].outcome, Outcome::Failed("timeout")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shadow_stands_beside_those_who_are_obeyed_from_its_place_on() {
+    let allows = || shadow(|_| Deciding::Done(Ok(decision(Proposal::Allow))));
+    let obeyed = |decided: &Decided<Scripted>| -> Vec<_> {
+        let steps = decided.steps.iter().filter(|step| step.decider.as_ref().is_some_and(|it| it.is_shadow));
+        steps.map(|step| step.obeyed.as_ref().map(AnyDecision::effect)).collect()
+    };
+    let chain = [allows(), rewrites("***"), allows(), says(Policy::Allow), allows(), says(Policy::reject())];
+    let (decided, _) = decide(&without_handler(), &chain, &Policy::Allow).await;
+    assert_eq!(obeyed(&decided), [Some(Effect::Reject); 3]);
+    let (decided, _) = decide(&without_handler(), &chain[..5], &Policy::Allow).await;
+    assert_eq!(obeyed(&decided), [Some(Effect::Rewrite), Some(Effect::Allow), Some(Effect::Allow)]);
+    // Nobody decided on a fallback.
+    let chain = [allows(), decider(never(None))];
+    let (decided, _) = decide(&without_handler(), &chain, &Policy::Allow).await;
+    assert_eq!(obeyed(&decided), [None]);
 }
 
 #[tokio::test(start_paused = true)]

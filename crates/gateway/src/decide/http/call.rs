@@ -115,14 +115,16 @@ impl Call {
         Ok(request)
     }
 
-    /// The first good answer to `request`, which is sent a second time when there is none after `hedge`.
+    /// The first good answer to `request`, or to a second one that is sent when there is none after `hedge`.
     async fn answer(&self, request: Request<Full<Bytes>>, hedge: Option<Duration>) -> Result<AnyDecision, Failure> {
         let Some(delay) = hedge else { return self.ask(request).await };
-        let mut first = pin!(self.ask(request.clone()));
+        let mut first = pin!(self.ask(request));
         if let Ok(answer) = timeout(delay, &mut first).await {
             return answer;
         }
         let Some(_place) = self.second_place() else { return first.await };
+        // Made anew: there is less time left, which it says.
+        let Ok(request) = self.request() else { return first.await };
         let second = pin!(self.ask(request));
         match select(first, second).await {
             Either::Left((Err(_), other)) | Either::Right((Err(_), other)) => other.await,

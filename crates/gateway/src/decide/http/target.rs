@@ -53,20 +53,21 @@ impl Target {
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(path);
-        Uri::from_parts(parts).map_err(|_| TOO_LONG)
+        Uri::from_parts(parts).map_err(|_| NO_URL)
     }
 }
 
-/// What came in a URL has nothing that a URL cannot have.
-const TOO_LONG: Failure = Failure::Decode("its URL and the query of the callback are too long together");
+const NO_URL: Failure = Failure::Decode(
+    "its URL and the query of the callback make no URL: they are too long together, or have what a URL cannot have",
+);
 
 fn joined(own: &str, between: &str, query: &str) -> Result<PathAndQuery, Failure> {
-    PathAndQuery::from_maybe_shared([own, between, query].concat()).map_err(|_| TOO_LONG)
+    PathAndQuery::from_maybe_shared([own, between, query].concat()).map_err(|_| NO_URL)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{TOO_LONG, Target};
+    use super::{NO_URL, Target};
 
     #[test]
     fn the_query_of_the_callback_follows_that_of_the_url() {
@@ -87,8 +88,8 @@ mod tests {
     #[test]
     fn what_does_not_fit_into_a_url_is_not_sent() {
         let target = Target::parse("http://a/").unwrap();
-        assert_eq!(target.with("a b").unwrap_err(), TOO_LONG);
-        assert_eq!(target.with(&"x".repeat(70_000)).unwrap_err(), TOO_LONG);
+        assert_eq!(target.with("a b").unwrap_err(), NO_URL);
+        assert_eq!(target.with(&"x".repeat(70_000)).unwrap_err(), NO_URL);
     }
 
     #[test]

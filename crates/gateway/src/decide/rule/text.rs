@@ -4,9 +4,11 @@
 //! `AbstractList` and again the texts of `MsgList`. Each is looked at by itself: nothing spans two of them.
 //! Words are compared as [`normal`] describes; patterns are matched against the text as it came.
 
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use chathook_protocol::MsgElement;
+use chathook_protocol::{Event, MsgElement};
 
 mod elements;
 mod mask;
@@ -32,8 +34,29 @@ impl ListError {
     }
 }
 
+/// How long the texts of a message may be together, in bytes: some patterns take time by the square of it. A message of
+/// Chat has at most 12 KiB.
+const MAX_TEXT: usize = 64 << 10;
+
+/// Why words and patterns cannot be looked for in a message, or not be masked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TextError {
+    /// There is text that was not read.
+    #[error("the message has text that cannot be read")]
+    Unread,
+    /// It would take too long.
+    #[error("the message has more than {} KiB of text", MAX_TEXT >> 10)]
+    TooLong,
+    /// It would take too long.
+    #[error("patterns match more than {} times", patterns::MAX_MATCHES)]
+    TooMany,
+    /// A text stands where it cannot be changed.
+    #[error("the message has text that cannot be masked")]
+    Unmasked,
+}
+
 /// The texts of one message. Each is normalised when a rule first needs it, and then once for all rules.
-pub(crate) struct Texts(Vec<Text>);
+pub(crate) struct Texts(Result<Vec<Text>, TextError>);
 
 struct Text {
     original: Box<str>,
@@ -41,19 +64,31 @@ struct Text {
 }
 
 impl Texts {
-    /// The texts of a `MsgBody`.
-    pub(crate) fn of(body: &[MsgElement]) -> Self {
-        let mut texts = Vec::new();
-        elements::visit(body, &mut |text| texts.push(Text { original: text.into(), normal: OnceLock::new() }));
-        Self(texts)
+    /// The texts of a `MsgBody`; `unread` are the fields of the callback that no type reads.
+    pub(crate) fn of(body: &[MsgElement], unread: &[String]) -> Self {
+        let (mut texts, mut length) = (Vec::new(), 0_usize);
+        let is_all = elements::visit(body, &mut |text| {
+            length = length.saturating_add(text.len());
+            if length <= MAX_TEXT {
+                texts.push(Text { original: text.into(), normal: OnceLock::new() });
+            }
+        });
+        let is_all = is_all && unread.len() < Event::MAX_UNREAD && !unread.iter().any(|it| elements::hides_text(it));
+        Self(match is_all {
+            false => Err(TextError::Unread),
+            true if length > MAX_TEXT => Err(TextError::TooLong),
+            true => Ok(texts),
+        })
     }
 
-    fn originals(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|text| &*text.original)
+    fn get(&self) -> Result<&[Text], TextError> {
+        self.0.as_deref().map_err(|error| *error)
     }
+}
 
-    fn normals(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|text| text.normal.get_or_init(|| normal::normal(&text.original)).as_str())
+impl Text {
+    fn normal(&self) -> &str {
+        self.normal.get_or_init(|| normal::normal(&self.original))
     }
 }
 
@@ -65,23 +100,44 @@ pub(crate) struct Scanner {
 
 impl Scanner {
     /// Whether the message has one of the words and matches one of the patterns; what is not given is not asked for.
-    pub(crate) fn is_match(&self, texts: &Texts) -> bool {
-        self.words.as_ref().is_none_or(|words| texts.normals().any(|text| words.is_match(text)))
-            && self.patterns.as_ref().is_none_or(|patterns| texts.originals().any(|text| patterns.is_match(text)))
+    ///
+    /// # Errors
+    /// When it has text that cannot be looked at.
+    pub(crate) fn is_match(&self, texts: &Texts) -> Result<bool, TextError> {
+        let texts = texts.get()?;
+        let has_word = |words: &Words| texts.iter().any(|text| words.is_match(text.normal()));
+        let fits = |patterns: &Patterns| texts.iter().any(|text| patterns.is_match(&text.original));
+        Ok(self.words.as_ref().is_none_or(has_word) && self.patterns.as_ref().is_none_or(fits))
     }
 
-    /// The message with `mask` for every character of what words or patterns match; `None` where nothing does.
+    /// The message of these texts with `mask` for every character of what words or patterns match.
     ///
     /// Marks and invisible characters of a match vanish. Elements without a match stay byte for byte; of the others
     /// only the texts change. What `mask` makes of a text is not looked at again.
-    pub(crate) fn mask(&self, body: &[MsgElement], mask: &str) -> Option<Vec<MsgElement>> {
-        elements::edit(body, &|text| self.mask_text(text, mask))
+    ///
+    /// # Errors
+    /// When something would stay as it is that matches, or too much matches.
+    pub(crate) fn mask(&self, body: &[MsgElement], texts: &Texts, mask: &str) -> Result<Vec<MsgElement>, TextError> {
+        let (mut masked, mut matching) = (HashMap::new(), 0_usize);
+        for text in texts.get()? {
+            if let Some(instead) = self.mask_text(&text.original, mask)? {
+                masked.insert(&*text.original, instead);
+                matching += 1;
+            }
+        }
+        let edited = Cell::new(0_usize);
+        let body = elements::edit(body, &|text| {
+            let instead = masked.get(text)?;
+            edited.set(edited.get() + 1);
+            Some(instead.clone())
+        });
+        body.filter(|_| edited.get() == matching).ok_or(TextError::Unmasked)
     }
 
-    fn mask_text(&self, text: &str, mask: &str) -> Option<String> {
-        let mut spans = self.words.as_ref().map(|words| words.find(text)).unwrap_or_default();
-        spans.extend(self.patterns.iter().flat_map(|patterns| patterns.find(text)));
-        (!spans.is_empty()).then(|| mask::mask(text, spans, mask))
+    fn mask_text(&self, text: &str, mask: &str) -> Result<Option<String>, TextError> {
+        let mut spans = self.patterns.as_ref().map_or(Ok(Vec::new()), |patterns| patterns.find(text))?;
+        spans.extend(self.words.iter().flat_map(|words| words.find(text)));
+        Ok((!spans.is_empty()).then(|| mask::mask(text, spans, mask)))
     }
 }
 
@@ -91,7 +147,7 @@ mod tests {
     use chathook_protocol::message::{MsgContent, Relay};
 
     use super::normal::normal;
-    use super::{Patterns, Scanner, Texts, Words};
+    use super::{MAX_TEXT, Patterns, Scanner, TextError, Texts, Words};
 
     fn words(words: &[&str]) -> Scanner {
         Scanner { words: Some(Words::new(words.iter().copied(), false).unwrap()), patterns: None }
@@ -111,15 +167,23 @@ mod tests {
 
     /// Masks a body, and checks that it is masked where it matches.
     fn masked(scanner: &Scanner, json: &str, mask: &str) -> Option<String> {
-        let body = body(json);
-        let masked = scanner.mask(&body, mask);
-        assert_eq!(masked.is_some(), scanner.is_match(&Texts::of(&body)));
+        let masked = mask_body(scanner, &body(json), mask);
         masked.map(|body| serde_json::to_string(&body).unwrap())
     }
 
+    fn mask_body(scanner: &Scanner, body: &[MsgElement], mask: &str) -> Option<Vec<MsgElement>> {
+        let texts = Texts::of(body, &[]);
+        scanner.is_match(&texts).unwrap().then(|| scanner.mask(body, &texts, mask).unwrap())
+    }
+
     fn masked_text(scanner: &Scanner, text: &str, mask: &str) -> String {
-        let masked = scanner.mask(&[MsgElement::text(text)], mask).unwrap();
+        let masked = mask_body(scanner, &[MsgElement::text(text)], mask).unwrap();
         masked[0].as_text().unwrap().to_owned()
+    }
+
+    fn is_match(scanner: &Scanner, json: &str, unread: &[&str]) -> Result<bool, TextError> {
+        let unread: Vec<_> = unread.iter().map(|path| (*path).to_owned()).collect();
+        scanner.is_match(&Texts::of(&body(json), &unread))
     }
 
     const RELAY: &str = concat!(
@@ -134,11 +198,84 @@ mod tests {
 
     #[test]
     fn the_texts_of_a_message_are_those_of_its_text_and_combined_elements() {
-        let texts = Texts::of(&body(RELAY));
-        let originals: Vec<_> = texts.originals().collect();
+        let texts = Texts::of(&body(RELAY), &[]);
+        let originals: Vec<_> = texts.get().unwrap().iter().map(|text| &*text.original).collect();
         assert_eq!(originals, ["a BAD title", "bad\n", "fine", "ann: bad", "7", "so bad", "in", "", "bad"]);
-        assert_eq!(texts.normals().next(), Some("a bad title"));
-        assert_eq!(Texts::of(&body(r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":["bad"]}}]"#)).0.len(), 0);
+        assert_eq!(texts.get().unwrap()[0].normal(), "a bad title");
+    }
+
+    #[test]
+    fn text_that_cannot_be_read_is_not_let_through() {
+        let scanner = words(&["bad"]);
+        let nested = |depth: usize| {
+            let (open, close) =
+                (r#"{"MsgType":"TIMRelayElem","MsgContent":{"MsgList":[{"From_Account":"u","MsgBody":["#, "]}]}}");
+            format!(
+                r#"[{}{{"MsgType":"TIMTextElem","MsgContent":{{"Text":"bad"}}}}{}]"#,
+                open.repeat(depth),
+                close.repeat(depth)
+            )
+        };
+        for elements in [
+            r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":["bad"]}}]"#,
+            r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":{"a":"bad"}}}]"#,
+            r#"[{"MsgType":"TIMTextElem","MsgContent":{"TEXT":"bad"}}]"#,
+            r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"fine","Text":"bad"}}]"#,
+            r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"fine","text":"bad"}}]"#,
+            r#"[{"MsgType":"TIMTextElem"}]"#,
+            r#"[{"MsgType":"TIMTextelem","MsgContent":{"Text":"bad"}}]"#,
+            r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"fine"}},{"MsgType":"TIMRelayElem","MsgContent":7}]"#,
+            &nested(40),
+        ] {
+            assert_eq!(is_match(&scanner, elements, &[]), Err(TextError::Unread), "{elements}");
+        }
+        let fine = r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"fine"}},{"MsgType":"TIMNewElem","MsgContent":{"Text":"bad"}}]"#;
+        assert_eq!(
+            is_match(&scanner, fine, &["/New", "/MsgBody/0/MsgContent/Extra", "/MsgBody/1/MsgContent/Text"]),
+            Ok(false)
+        );
+        let cut = format!("/{}…", "a".repeat(250));
+        for unread in [
+            "/MsgBody/0/MsgContent/TEXT",
+            "/MsgBody/0/msgContent",
+            "/MSGBODY",
+            "/MsgBody/0/MsgContent/MsgList/0/msgbody",
+            &cut,
+        ] {
+            assert_eq!(is_match(&scanner, fine, &[unread]), Err(TextError::Unread), "{unread}");
+        }
+        assert_eq!(is_match(&scanner, fine, &["/a"; 100]), Err(TextError::Unread), "there may be more");
+        assert_eq!(is_match(&scanner, &nested(3), &[]), Ok(true));
+    }
+
+    #[test]
+    fn what_matches_is_masked_or_it_fails() {
+        let scanner = words(&["bad"]);
+        for elements in [
+            r#"[{"MsgType":"TIMTextElem","MsgContent":["bad"]}]"#,
+            r#"[{"MsgType":"TIMTextElem","MsgContent":{"Text":"bad"}},{"MsgType":"TIMTextElem","MsgContent":["bad"]}]"#,
+            r#"[{"MsgType":"TIMRelayElem","MsgContent":{"Title":"bad","MsgList":[{"From_Account":"u","MsgBody":[["TIMTextElem",{"Text":"bad"}]]}]}}]"#,
+        ] {
+            let body = body(elements);
+            let texts = Texts::of(&body, &[]);
+            let masked = scanner.is_match(&texts).and_then(|_| scanner.mask(&body, &texts, "*"));
+            let error = masked.map(|_| ()).unwrap_err();
+            assert!(matches!(error, TextError::Unread | TextError::Unmasked), "{elements}");
+        }
+    }
+
+    #[test]
+    fn what_would_take_long_is_not_looked_at() {
+        let of = |length: usize| [MsgElement::text("a".repeat(length - 3)), MsgElement::text("bad")];
+        let scanner = words(&["bad"]);
+        assert_eq!(scanner.is_match(&Texts::of(&of(MAX_TEXT), &[])), Ok(true));
+        assert_eq!(scanner.is_match(&Texts::of(&of(MAX_TEXT + 1), &[])), Err(TextError::TooLong));
+        // Each of its matches is found only when the whole rest was seen.
+        let slow = patterns(&["a.*b|a"]);
+        let texts = Texts::of(&of(MAX_TEXT), &[]);
+        assert_eq!(slow.is_match(&texts), Ok(true));
+        let body = [MsgElement::text("a".repeat(5_000))];
+        assert_eq!(slow.mask(&body, &Texts::of(&body, &[]), "*").err(), Some(TextError::TooMany));
     }
 
     #[test]
@@ -173,7 +310,7 @@ mod tests {
     fn an_element_that_a_program_made_is_masked_too() {
         let mut relay = Relay::default();
         relay.title = "bad".into();
-        let masked = words(&["bad"]).mask(&[relay.into(), MsgElement::text("ok")], "").unwrap();
+        let masked = mask_body(&words(&["bad"]), &[relay.into(), MsgElement::text("ok")], "").unwrap();
         assert!(matches!(masked[0].content(), MsgContent::Relay(relay) if relay.title.is_empty()));
         assert_eq!(masked[1].as_text(), Some("ok"));
     }
@@ -187,10 +324,10 @@ mod tests {
     #[test]
     fn words_and_patterns_both_have_to_match_and_both_are_masked() {
         let scanner = both(&["free"], &[r"https?://\S+"]);
-        let is_match = |text| scanner.is_match(&Texts::of(&[MsgElement::text(text)]));
+        let is_match = |text| scanner.is_match(&Texts::of(&[MsgElement::text(text)], &[])).unwrap();
         assert!(is_match("FREE http://x") && !is_match("free") && !is_match("http://x"));
         let apart = [MsgElement::text("free"), MsgElement::text("http://x")];
-        assert!(scanner.is_match(&Texts::of(&apart)));
+        assert_eq!(scanner.is_match(&Texts::of(&apart, &[])), Ok(true));
         assert_eq!(masked_text(&scanner, "get FREE at http://x now", "*"), "get **** at ******** now");
         assert_eq!(masked_text(&both(&["abc"], &["cd"]), "xabcdx", "*"), "x****x");
     }
@@ -215,7 +352,7 @@ mod tests {
             ("سلام", "ســلام!", "******!"),
             ("微信", "加微️信", "加**"),
         ] {
-            let masked = words(&[word]).mask_text(text, "*");
+            let masked = words(&[word]).mask_text(text, "*").unwrap();
             assert_eq!(masked.as_deref().unwrap_or(text), expected, "{word} in {text}");
         }
     }
@@ -246,11 +383,11 @@ mod tests {
             let list: Vec<_> = (0..4).map(|_| some(3)).filter(|word| !normal(word).is_empty()).collect();
             let (scanner, text) = (words(&list.iter().map(String::as_str).collect::<Vec<_>>()), some(20));
             let expected = list.iter().any(|word| normal(&text).contains(&normal(word)));
-            let masked = scanner.mask_text(&text, "*");
+            let masked = scanner.mask_text(&text, "*").unwrap();
             assert_eq!(masked.is_some(), expected, "{list:?} {text:?}");
             let Some(masked) = masked else { continue };
             matched += 1;
-            assert_eq!(scanner.mask_text(&masked, "*"), None, "{list:?} {text:?} {masked:?}");
+            assert_eq!(scanner.mask_text(&masked, "*"), Ok(None), "{list:?} {text:?} {masked:?}");
             // What is not masked stands in the text in this order.
             let mut rest = text.as_str();
             for part in masked.split('*') {

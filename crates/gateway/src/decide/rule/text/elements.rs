@@ -11,20 +11,36 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// Hands every text of the elements to `seen`.
-pub(super) fn visit(body: &[MsgElement], seen: &mut impl FnMut(&str)) {
-    for element in body {
-        match element.content() {
-            MsgContent::Text(text) => seen(&text.text),
-            MsgContent::Relay(relay) => {
-                seen(&relay.title);
-                seen(&relay.compatible_text);
-                relay.abstract_list.iter().for_each(|text| seen(text));
-                relay.messages.iter().for_each(|message| visit(&message.body, seen));
-            }
-            _ => {}
+/// The kinds of element that have texts.
+const KINDS: [&str; 2] = ["TIMTextElem", "TIMRelayElem"];
+
+/// Hands the texts of the elements to `seen`, until there is text that cannot be read: an element of a kind that has
+/// texts may be of another shape, or nested too deeply. Gives whether there is none.
+pub(super) fn visit(body: &[MsgElement], seen: &mut impl FnMut(&str)) -> bool {
+    body.iter().all(|element| match element.content() {
+        MsgContent::Text(text) => {
+            seen(&text.text);
+            true
         }
-    }
+        MsgContent::Relay(relay) => {
+            seen(&relay.title);
+            seen(&relay.compatible_text);
+            relay.abstract_list.iter().for_each(|text| seen(text));
+            relay.messages.iter().all(|message| visit(&message.body, seen))
+        }
+        MsgContent::Unknown(unknown) => !KINDS.iter().any(|kind| kind.eq_ignore_ascii_case(&unknown.kind)),
+        _ => true,
+    })
+}
+
+/// Whether a field that no type reads, by its JSON pointer, may hold what is looked at: readers that do not care for case
+/// take `TEXT` for `Text`.
+pub(super) fn hides_text(unread: &str) -> bool {
+    const KEYS: [&str; 8] =
+        ["MsgBody", "MsgType", "MsgContent", "Text", "Title", "CompatibleText", "AbstractList", "MsgList"];
+    let key = unread.rsplit('/').next().unwrap_or_default();
+    let is_twin = |known: &&str| *known != key && known.eq_ignore_ascii_case(key);
+    unread.ends_with('…') || KEYS.iter().any(is_twin)
 }
 
 /// What becomes of a text; `None` where it stays.

@@ -4,13 +4,16 @@ use std::ops::Range;
 
 use regex::{Regex, RegexBuilder};
 
-use super::ListError;
+use super::{ListError, TextError};
 
 /// MiB that one pattern may take. `\w{1,64}` takes 3.
 const LIMIT: usize = 4;
 
 /// Bytes of tables that one pattern may build while it searches, for each thread that does.
 const TABLES_LIMIT: usize = 1 << 20;
+
+/// How often patterns may match one text. Each match may take time in proportion to all of the text after it.
+pub(super) const MAX_MATCHES: usize = 4096;
 
 /// Regular expressions over the text as it came, of the syntax of the crate `regex`.
 pub(crate) struct Patterns(Vec<Regex>);
@@ -33,8 +36,13 @@ impl Patterns {
     }
 
     /// Where in a text patterns match.
-    pub(super) fn find(&self, text: &str) -> impl Iterator<Item = Range<usize>> {
-        self.0.iter().flat_map(move |pattern| pattern.find_iter(text).map(|found| found.range()))
+    ///
+    /// # Errors
+    /// When they match more than [`MAX_MATCHES`] times.
+    pub(super) fn find(&self, text: &str) -> Result<Vec<Range<usize>>, TextError> {
+        let matches = self.0.iter().flat_map(|pattern| pattern.find_iter(text).map(|found| found.range()));
+        let spans: Vec<_> = matches.take(MAX_MATCHES + 1).collect();
+        if spans.len() > MAX_MATCHES { Err(TextError::TooMany) } else { Ok(spans) }
     }
 }
 
@@ -76,7 +84,8 @@ mod tests {
         );
         assert!(!patterns.is_match("ｈｔｔｐ://a") && !patterns.is_match(""));
         let text = "http://a 13800138000";
-        assert_eq!(patterns.find(text).map(|span| &text[span]).collect::<Vec<_>>(), ["http://a", "13800138000"]);
+        let spans = patterns.find(text).unwrap();
+        assert_eq!(spans.into_iter().map(|span| &text[span]).collect::<Vec<_>>(), ["http://a", "13800138000"]);
         assert!(!Patterns::new([]).unwrap().is_match("a"));
     }
 
