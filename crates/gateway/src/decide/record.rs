@@ -142,3 +142,37 @@ impl Asked {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use chathook_protocol::{Command, Effect};
+    use chathook_router::{Outcome, Running, Said, Step};
+    use tokio::runtime::Handle;
+    use tokio::sync::Semaphore;
+    use tokio::time::Instant;
+
+    use super::{MAX_UNAWAITED, Recorder, Sent};
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn who_is_let_go_is_counted_and_shadows_take_no_place_of_the_late() {
+        let metrics = Metrics::new().unwrap();
+        let mut recorder = Recorder::new(&metrics, Handle::current());
+        recorder.late = Arc::new(Semaphore::new(1));
+        let sent = Sent {
+            command: Command::GroupBeforeSendMsg,
+            said: Said { effect: Effect::Allow, code: None },
+            late: Duration::from_secs(3600),
+        };
+        for _ in 0..3 {
+            let running = Running::new(std::future::pending());
+            let outcome = Outcome::Running(running, Instant::now());
+            recorder.record(sent, vec![Step { decider: None, took: Duration::ZERO, outcome, obeyed: None }]);
+        }
+        assert_eq!(recorder.handler.unheard.get(), 2);
+        assert_eq!((recorder.late.available_permits(), recorder.shadows.available_permits()), (0, MAX_UNAWAITED));
+    }
+}
