@@ -21,11 +21,11 @@ const OTHER: &str = "C2C.CallbackBeforeSendMsg";
 /// Stands in every body, and must not stand in the log.
 const CONTENT: &str = "what-a-user-said";
 
-const DEADLINE: Duration = Duration::from_millis(400);
+const DEADLINE: Duration = Duration::from_millis(800);
 /// What an answer may be later than the deadline.
 const TOLERANCE: Duration = Duration::from_millis(50);
 /// A failure that is seen at once is answered well before the deadline.
-const AT_ONCE: Duration = Duration::from_millis(350);
+const AT_ONCE: Duration = Duration::from_millis(700);
 
 const FALLBACK: &str = r#"{"ActionStatus":"OK","ErrorInfo":"try again","ErrorCode":10199}"#;
 /// The decision of the decider that fails, once it no longer does.
@@ -57,7 +57,7 @@ fn body(command: &str) -> String {
 /// A deadline, and a fallback for `command`. What is late is soon given up, so that leaks show.
 fn deadline_and_fallback(command: &str) -> String {
     format!(
-        "{}[decide]\ndeadline = \"400ms\"\nlate = \"200ms\"\n\
+        "{}[decide]\ndeadline = \"800ms\"\nlate = \"200ms\"\n\
          [decide.{command:?}]\non_failure = {{ decision = \"reject\", code = 10199, info = \"try again\" }}\n",
         config("")
     )
