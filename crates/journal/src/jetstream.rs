@@ -1,0 +1,488 @@
+//! Keeps events in streams on NATS servers, which several gateways share.
+//!
+//! | Stream | Subjects | Holds |
+//! | --- | --- | --- |
+//! | `S` | `S.<slot>.<app>.<command>` | the events; the slot is a hash of the key |
+//! | `S_ATTEMPTS` | `S_ATTEMPTS.<target>.<position / 1024>` | every attempt, replay and discard |
+//! | `S_DEAD` | `S_DEAD.<target>.<position>` | the dead letters |
+//! | `S_STATE` | `S_STATE.target.<target>` and others | who delivers to a target and how far it is; wishes to deliver again |
+//! | `S_AUDIT` | `S_AUDIT.<action>` | what operators did |
+//!
+//! `target` says how one gateway at a time gets to deliver to a target, `book` which delivery is due, `pump` does both.
+
+mod names;
+mod wire;
+mod connect;
+mod streams;
+mod read;
+mod history;
+mod book;
+mod target;
+mod record;
+mod append;
+mod pump;
+mod look;
+mod mend;
+mod keep;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::jetstream::Context;
+use async_nats::jetstream::context::ContextBuilder;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{Info, LastRawMessageErrorKind, Stream};
+use async_nats::{Client, HeaderMap};
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use self::append::Trouble;
+use self::book::Lane;
+use self::connect::said;
+use self::names::Names;
+use self::record::Item;
+pub(crate) use self::record::Lease;
+use self::target::Target;
+use crate::config::JetStreamConfig;
+use crate::delivery::{Delivery, Lease as AnyLease};
+use crate::error::{AppendError, JournalError};
+use crate::journal::Health;
+use crate::look::{AuditEntry, DeadFilter, DeadLetter, Filter, Kept, Stats, Summary};
+use crate::record::{Appended, Position, Record};
+
+/// So long may a write take that somebody waits for and could ask for again.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// So long may a single answer of a server take.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// Why the streams cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// No connection.
+    #[error("cannot connect to NATS at {urls}: {reason}; check the addresses, the credentials and the certificates")]
+    Connect {
+        /// The configured addresses.
+        urls: String,
+        /// What the client said.
+        reason: String,
+    },
+    /// A file of the configuration.
+    #[error("cannot read {}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The server lacks what is needed.
+    #[error("the NATS server has version {version}; {oldest} or newer is needed: update it")]
+    OldServer {
+        /// What it has.
+        version: String,
+        /// What is needed.
+        oldest: &'static str,
+    },
+    /// The server could not look up or create a stream.
+    #[error(
+        "the stream {stream} cannot be used: {reason}; check that the server has JetStream and enough servers for the replicas"
+    )]
+    Stream {
+        /// The stream.
+        stream: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// The stream is there and cannot be used as it is.
+    #[error(
+        "the stream {stream} is there and differs: {difference}; change it, or configure another name for the stream"
+    )]
+    Different {
+        /// The stream.
+        stream: String,
+        /// In what.
+        difference: String,
+    },
+    /// `require_durable`, and it is not.
+    #[error(
+        "`require_durable` is set, but {found}; let the stream have 3 replicas (`replicas = 3`, three servers), \
+         or set `sync_interval: always` in the server's `jetstream` block and say so here with `sync_always = true`"
+    )]
+    NotDurable {
+        /// What was found.
+        found: String,
+    },
+    /// The first look at the streams failed.
+    #[error("the streams cannot be used: {0}")]
+    Journal(#[from] JournalError),
+}
+
+/// Keeps events in streams. Clones share one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct JetStream {
+    open: Arc<Open>,
+}
+
+/// Dropped with the last clone: everything that works for it stops.
+#[derive(Debug)]
+struct Open {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shared.closed.send_replace(true);
+    }
+}
+
+/// What the parts share.
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    context: Context,
+    names: Names,
+    runtime: Handle,
+    append_timeout: Duration,
+    retention: Duration,
+    durability: String,
+    /// How often the connection was made.
+    connected: watch::Receiver<u64>,
+    /// Takes nothing any more.
+    closing: AtomicBool,
+    /// Does nothing any more.
+    closed: watch::Sender<bool>,
+    /// The targets that were set, and their deliveries where somebody takes them.
+    targets: Mutex<BTreeMap<String, Option<Arc<Target>>>>,
+    pumps: Mutex<JoinSet<()>>,
+    recorder: mpsc::UnboundedSender<Item>,
+    appends: Semaphore,
+    trouble: Trouble,
+    expired_dead_letters: AtomicU64,
+    /// Tells this process from others, and its messages from each other.
+    instance: String,
+    count: AtomicU64,
+}
+
+impl JetStream {
+    pub(crate) async fn open(
+        config: &JetStreamConfig,
+        dedup_window: Duration,
+        retention: Duration,
+        targets: &[&str],
+    ) -> Result<Self, OpenError> {
+        let (client, connected) = connect::connect(config).await?;
+        let context = ContextBuilder::new()
+            .timeout(ANSWER)
+            .ack_timeout(ANSWER)
+            .max_ack_inflight(4 * append::MOST_APPENDS)
+            .build(client.clone());
+        let names = Names::new(&config.stream);
+        let replicas = streams::ensure(&context, &names, config, dedup_window, retention).await?;
+        let durability = durability(config, replicas)?;
+        tracing::info!(durability, "the journal is open");
+        let (recorder, items) = mpsc::unbounded_channel();
+        let instance = client.new_inbox().rsplit('.').next().unwrap_or_default().to_owned();
+        let shared = Arc::new(Shared {
+            context,
+            names,
+            runtime: Handle::current(),
+            append_timeout: config.append_timeout,
+            retention,
+            durability,
+            connected,
+            closing: AtomicBool::new(false),
+            closed: watch::Sender::new(false),
+            targets: Mutex::default(),
+            pumps: Mutex::default(),
+            recorder,
+            appends: Semaphore::new(append::MOST_APPENDS),
+            trouble: Trouble::default(),
+            expired_dead_letters: AtomicU64::new(0),
+            instance,
+            count: AtomicU64::new(0),
+            client,
+        });
+        let open = Open { shared: Arc::clone(&shared) };
+        shared.set_targets(targets).await?;
+        tokio::spawn(record::run(Arc::clone(&shared), items));
+        tokio::spawn(append::watch(Arc::clone(&shared)));
+        tokio::spawn(keep::run(shared));
+        Ok(Self { open: Arc::new(open) })
+    }
+
+    fn shared(&self) -> Result<&Arc<Shared>, JournalError> {
+        let shared = &self.open.shared;
+        if shared.closing.load(Ordering::Acquire) { Err(JournalError::Closed) } else { Ok(shared) }
+    }
+
+    pub(crate) async fn append(&self, record: Record) -> Result<Appended, AppendError> {
+        self.open.shared.append(record).await
+    }
+
+    pub(crate) async fn set_targets(&self, names: &[&str]) -> Result<(), JournalError> {
+        self.shared()?.set_targets(names).await
+    }
+
+    pub(crate) fn subscribe(&self, target: &str) -> Result<Subscription, JournalError> {
+        let shared = self.shared()?;
+        let mut targets = shared.targets();
+        let Some(slot) = targets.get_mut(target) else {
+            return Err(JournalError::NoSuchTarget(target.to_owned()));
+        };
+        if slot.as_ref().is_some_and(|target| target.subscribed.load(Ordering::Acquire)) {
+            return Err(JournalError::Subscribed(target.to_owned()));
+        }
+        let target = Arc::new(Target::new(target));
+        *slot = Some(Arc::clone(&target));
+        drop(targets);
+        let me = shared.unique();
+        let mut pumps = shared.pumps.lock().unwrap_or_else(PoisonError::into_inner);
+        while pumps.try_join_next().is_some() {}
+        pumps.spawn_on(pump::run(Arc::clone(shared), Arc::clone(&target), me), &shared.runtime);
+        drop(pumps);
+        Ok(Subscription { shared: Arc::clone(shared), target })
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.open.shared.health()
+    }
+
+    pub(crate) async fn stats(&self) -> Result<Stats, JournalError> {
+        self.shared()?.stats().await
+    }
+
+    pub(crate) async fn events(&self, filter: &Filter) -> Result<Vec<Summary>, JournalError> {
+        self.shared()?.events(filter).await
+    }
+
+    pub(crate) async fn event(&self, position: Position) -> Result<Option<Kept>, JournalError> {
+        self.shared()?.event(position.0).await
+    }
+
+    pub(crate) async fn dead_letters(&self, filter: &DeadFilter) -> Result<Vec<DeadLetter>, JournalError> {
+        self.shared()?.dead_letters(filter).await
+    }
+
+    pub(crate) async fn replay(&self, position: Position, target: &str, by: &str) -> Result<bool, JournalError> {
+        self.shared()?.replay(position.0, target, by).await
+    }
+
+    pub(crate) async fn discard(&self, position: Position, target: &str, by: &str) -> Result<bool, JournalError> {
+        self.shared()?.discard(position.0, target, by).await
+    }
+
+    pub(crate) async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, JournalError> {
+        self.shared()?.audit(limit).await
+    }
+
+    pub(crate) async fn close(&self) {
+        let shared = &self.open.shared;
+        if shared.closing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        shared.wake_all();
+        let (answer, flushed) = oneshot::channel();
+        if shared.recorder.send(Item::Flush(answer)).is_ok() {
+            drop(tokio::time::timeout(PATIENCE, flushed).await);
+        }
+        shared.closed.send_replace(true);
+        let mut pumps = shared.take_pumps();
+        drop(tokio::time::timeout(PATIENCE, async { while pumps.join_next().await.is_some() {} }).await);
+        drop(tokio::time::timeout(ANSWER, shared.client.drain()).await);
+    }
+}
+
+/// What an acknowledgement is worth.
+fn durability(config: &JetStreamConfig, replicas: usize) -> Result<String, OpenError> {
+    let stream = &config.stream;
+    let many = if replicas == 1 { "1 replica".to_owned() } else { format!("{replicas} replicas") };
+    if replicas >= 3 || config.sync_always {
+        let synced = if config.sync_always { ", synced at every write (as configured)" } else { "" };
+        return Ok(format!("stream {stream}: {many}{synced}"));
+    }
+    // A server does not tell clients how often it syncs: that is in its own configuration alone.
+    let found = format!("the stream {stream} has {many} and its server may sync minutes later");
+    if config.require_durable {
+        return Err(OpenError::NotDurable { found });
+    }
+    tracing::warn!("{found}: what is acknowledged can be lost with that machine");
+    Ok(format!("stream {stream}: {many}, NOT durable: its server may sync minutes later"))
+}
+
+impl Shared {
+    fn targets(&self) -> MutexGuard<'_, BTreeMap<String, Option<Arc<Target>>>> {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake_all(&self) {
+        for target in self.targets().values().flatten() {
+            target.ready.notify_one();
+        }
+    }
+
+    fn take_pumps(&self) -> JoinSet<()> {
+        std::mem::take(&mut self.pumps.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_target(&self, name: &str) -> Result<(), JournalError> {
+        if self.targets().contains_key(name) { Ok(()) } else { Err(JournalError::NoSuchTarget(name.to_owned())) }
+    }
+
+    async fn set_targets(&self, names: &[&str]) -> Result<(), JournalError> {
+        for name in names {
+            self.know_target(name).await?;
+        }
+        self.keep_targets(names);
+        self.note_configured(SystemTime::now()).await
+    }
+
+    fn keep_targets(&self, names: &[&str]) {
+        let mut targets = self.targets();
+        targets.retain(|name, target| {
+            let stays = names.contains(&name.as_str());
+            if let (false, Some(target)) = (stays, target) {
+                target.removed.store(true, Ordering::Release);
+                target.stop.send_replace(true);
+                target.ready.notify_one();
+            }
+            stays
+        });
+        for name in names {
+            targets.entry((*name).to_owned()).or_default();
+        }
+    }
+
+    /// Never the same text twice, anywhere.
+    fn unique(&self) -> String {
+        format!("{}-{}", self.instance, self.count.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Stores a message, in one try.
+    async fn store(&self, subject: &str, headers: HeaderMap, payload: Bytes) -> Result<(), JournalError> {
+        let message = PublishMessage::build().headers(headers).payload(payload);
+        let publish = async { self.context.send_publish(subject.to_owned(), message).await?.await };
+        publish.await.map(drop).map_err(|error| JournalError::Unavailable(said(&error)))
+    }
+
+    /// Stores a message soon, or says that it could not.
+    async fn store_soon(&self, subject: String, payload: Vec<u8>) -> Result<(), JournalError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_MESSAGE_ID, self.unique().as_str());
+        let payload = Bytes::from(payload);
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.store(&subject, headers.clone(), payload.clone()).await {
+                Err(_) if Instant::now() < end => tokio::time::sleep(Duration::from_millis(100)).await,
+                result => return result,
+            }
+        }
+    }
+
+    async fn stream(&self, name: &str) -> Result<Stream<Info>, JournalError> {
+        self.context.get_stream(name).await.map_err(|error| JournalError::Unavailable(said(&error)))
+    }
+
+    /// The stream of the events, as its leader sees it.
+    async fn info(&self) -> Result<Info, JournalError> {
+        Ok(self.stream(&self.names.events).await?.cached_info().clone())
+    }
+
+    async fn last_position(&self) -> Result<u64, JournalError> {
+        Ok(self.info().await?.state.last_sequence)
+    }
+
+    /// Whether there is an event at a position, as the stream's leader sees it.
+    async fn holds(&self, position: u64) -> Result<bool, JournalError> {
+        let stream = self.context.get_stream_no_info(&self.names.events).await;
+        let stream = stream.map_err(|error| JournalError::Unavailable(said(&error)))?;
+        match stream.get_raw_message(position).await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.kind() {
+                LastRawMessageErrorKind::NoMessageFound => Ok(false),
+                _ => Err(JournalError::Unavailable(said(&error))),
+            },
+        }
+    }
+
+    /// Removes the messages of a subject, up to a sequence. Returns how many.
+    async fn purge(&self, stream: &str, subject: &str, up_to: Option<u64>) -> Result<u64, JournalError> {
+        let stream = self.context.get_stream_no_info(stream).await;
+        let stream = stream.map_err(|error| JournalError::Unavailable(said(&error)))?;
+        let purge = stream.purge().filter(subject);
+        let purged = match up_to {
+            Some(last) => purge.sequence(last + 1).await,
+            None => purge.await,
+        };
+        purged.map(|answer| answer.purged).map_err(|error| JournalError::Unavailable(said(&error)))
+    }
+
+    /// Crosses a wish to deliver again out, but not a later one for the same event.
+    async fn forget_wish(&self, target: &str, position: u64, wish: u64) -> Result<(), JournalError> {
+        self.purge(&self.names.state, &self.names.replay(target, position), Some(wish)).await.map(drop)
+    }
+}
+
+/// The deliveries of one target.
+#[derive(Debug)]
+pub struct Subscription {
+    shared: Arc<Shared>,
+    target: Arc<Target>,
+}
+
+impl Subscription {
+    pub(crate) async fn next(&mut self, most: usize) -> Result<Vec<Delivery>, JournalError> {
+        loop {
+            if self.shared.closing.load(Ordering::Acquire) || *self.shared.closed.borrow() {
+                self.target.ready.notify_one();
+                return Err(JournalError::Closed);
+            }
+            if self.target.removed.load(Ordering::Acquire) {
+                self.target.ready.notify_one();
+                return Err(JournalError::NoSuchTarget(self.target.name.clone()));
+            }
+            let deliveries = self.take(most);
+            if !deliveries.is_empty() {
+                return Ok(deliveries);
+            }
+            self.target.ready.notified().await;
+        }
+    }
+
+    fn take(&self, most: usize) -> Vec<Delivery> {
+        let (generation, events) = {
+            let mut book = self.target.book();
+            (book.generation(), book.take(most, Instant::now()))
+        };
+        let delivery = |event: book::Event| Delivery {
+            position: Position(event.position),
+            record: Arc::clone(&event.record),
+            attempts: event.attempts,
+            first_attempt: event.first_attempt,
+            lease: AnyLease::JetStream(Lease {
+                shared: Arc::clone(&self.shared),
+                target: Arc::clone(&self.target),
+                generation,
+                lane: Lane::of(event.position, &event.record),
+                position: event.position,
+                attempts: event.attempts,
+                wish: event.replay,
+                record: event.record,
+                settled: AtomicBool::new(false),
+            }),
+        };
+        events.into_iter().map(delivery).collect()
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.target.subscribed.store(false, Ordering::Release);
+        self.target.stop.send_replace(true);
+    }
+}

@@ -1,0 +1,361 @@
+//! Looking into the streams.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use super::Shared;
+use super::book::{Lane, Progress};
+use super::history::{History, Last, Nearby};
+use super::names::{lane, untoken};
+use super::read::{self, Query};
+use super::record::DeadRecord;
+use super::target::TargetRecord;
+use super::wire::{self, time};
+use crate::delivery::State;
+use crate::error::JournalError;
+use crate::look::{DeadFilter, DeadLetter, Filter, Kept, Stats, Summary, TargetHistory, TargetStats};
+use crate::record::{Position, Record};
+
+/// Events looked at in one go, at least and at most.
+const CHUNK: u64 = 256;
+const LARGE_CHUNK: u64 = 4096;
+const LARGEST_CHUNK: u64 = 1_048_576;
+const PAGE: usize = 512;
+/// Clocks of gateways and servers differ by less.
+const CLOCKS: Duration = Duration::from_secs(600);
+
+impl Shared {
+    /// Events, newest first: backwards through the stream in chunks. Command and conversation are found by the subject.
+    pub(super) async fn events(&self, filter: &Filter) -> Result<Vec<Summary>, JournalError> {
+        let mut states = States::new(self).await?;
+        if let Some((Some(target), _)) = &filter.state
+            && !states.records.iter().any(|(name, _)| name == target)
+        {
+            return Err(JournalError::NoSuchTarget(target.clone()));
+        }
+        let state = self.info().await?.state;
+        let command = match filter.commands.as_slice() {
+            [command] => Some(command.as_str()),
+            _ => None,
+        };
+        let slot = filter.key.as_deref().map(lane);
+        let subject = (command.is_some() || slot.is_some()).then(|| self.names.events_of(slot, command));
+        let mut high =
+            filter.before.map_or(state.last_sequence, |before| before.0.saturating_sub(1).min(state.last_sequence));
+        if let Some(until) = filter.until {
+            high = high.min(self.last_before(until, state.last_sequence).await?);
+        }
+        let first = match filter.since {
+            Some(since) => self.first_after(since).await?,
+            None => 0,
+        };
+        let (mut chunk, mut found) = (CHUNK, Vec::new());
+        while high >= state.first_sequence.max(1) && found.len() < filter.limit {
+            let low = high.saturating_sub(chunk - 1).max(state.first_sequence).max(1);
+            let (events, older) = self.chunk(filter, subject.as_deref(), low, high).await?;
+            for (position, record) in events.into_iter().rev() {
+                if found.len() >= filter.limit {
+                    break;
+                }
+                let targets = states.of(position, &record).await?;
+                if wants_state(filter, &targets) {
+                    found.push(summary(position, &record, targets));
+                }
+            }
+            // Where the clock of a gateway jumped, newer events are behind older ones; that of the server tells.
+            if older && low <= first || low <= 1 {
+                break;
+            }
+            high = low - 1;
+            // Where the server picks by subject, it sends little of a long range.
+            chunk = (chunk * 2).min(if subject.is_some() { LARGEST_CHUNK } else { LARGE_CHUNK });
+        }
+        Ok(found)
+    }
+
+    /// The events between two positions that fit, and whether all of them are too old.
+    async fn chunk(
+        &self,
+        filter: &Filter,
+        subject: Option<&str>,
+        low: u64,
+        high: u64,
+    ) -> Result<(Vec<(u64, Record)>, bool), JournalError> {
+        let (mut events, mut seq, mut newest) = (Vec::new(), low, None::<SystemTime>);
+        while seq <= high {
+            let query = Query::from(seq, subject.map(str::to_owned), PAGE);
+            let page = read::page(&self.client, &self.names.events, &query).await?;
+            let Some(last) = page.messages.last().map(|found| found.sequence) else { break };
+            for found in page.messages {
+                if found.sequence > high {
+                    break;
+                }
+                let Some(record) = wire::record(&found.headers, found.payload) else { continue };
+                newest = newest.max(Some(record.received));
+                if fits(filter, &record) {
+                    events.push((found.sequence, record));
+                }
+            }
+            seq = last + 1;
+            if page.more == 0 {
+                break;
+            }
+        }
+        let older = filter
+            .since
+            .zip(newest)
+            .is_some_and(|(since, newest)| since.duration_since(newest).is_ok_and(|before| before > CLOCKS));
+        Ok((events, older))
+    }
+
+    /// The first event that may have come after a time, by the clock of the server.
+    async fn first_after(&self, since: SystemTime) -> Result<u64, JournalError> {
+        let query = Query::first_since(since.checked_sub(CLOCKS).unwrap_or(since));
+        let page = read::page(&self.client, &self.names.events, &query).await?;
+        Ok(page.messages.first().map_or(u64::MAX, |found| found.sequence))
+    }
+
+    /// The last event that may have come before a time.
+    async fn last_before(&self, until: SystemTime, last: u64) -> Result<u64, JournalError> {
+        let query = Query::first_since(until.checked_add(CLOCKS).unwrap_or(until));
+        let page = read::page(&self.client, &self.names.events, &query).await?;
+        Ok(page.messages.first().map_or(last, |found| found.sequence))
+    }
+
+    /// The record at a position, if there is one.
+    pub(super) async fn event_at(&self, position: u64) -> Result<Option<Record>, JournalError> {
+        let query = Query::from(position.max(1), None, 1);
+        let mut page = read::page(&self.client, &self.names.events, &query).await?;
+        match page.messages.pop() {
+            Some(found) if found.sequence == position => Ok(wire::record(&found.headers, found.payload)),
+            _ if self.holds(position).await? => {
+                Err(JournalError::Unavailable("a server lags behind; ask again".into()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) async fn event(&self, position: u64) -> Result<Option<Kept>, JournalError> {
+        let Some(record) = self.event_at(position).await? else { return Ok(None) };
+        let mut targets = Vec::new();
+        for (target, state, history) in States::new(self).await?.histories(position, &record).await? {
+            let (mut due, mut class) = (None, None);
+            match history.last {
+                Some(Last::Retrying { due: at }) => due = Some(at),
+                Some(Last::Dead { class: fault }) => class = Some(fault),
+                Some(Last::Delivered | Last::Replayed | Last::Discarded) | None => {}
+            }
+            if state.is_some() || !history.attempts.is_empty() {
+                targets.push(TargetHistory { target, state, due, class, attempts: history.attempts });
+            }
+        }
+        Ok(Some(Kept { position: Position(position), record, targets }))
+    }
+
+    /// Dead letters, newest event first.
+    pub(super) async fn dead_letters(&self, filter: &DeadFilter) -> Result<Vec<DeadLetter>, JournalError> {
+        if let Some(target) = &filter.target
+            && self.target_record(target).await?.is_none()
+        {
+            return Err(JournalError::NoSuchTarget(target.clone()));
+        }
+        let first = self.info().await?.state.first_sequence;
+        let subject = self.names.dead_letters_of(filter.target.as_deref());
+        let mut newest = BTreeMap::new();
+        let mut seq = 1;
+        loop {
+            let query = Query::from(seq, Some(subject.clone()), PAGE);
+            let page = read::page(&self.client, &self.names.dead, &query).await?;
+            let Some(last) = page.messages.last().map(|found| found.sequence) else { break };
+            for found in page.messages {
+                let Some(letter) = dead_letter(&found.subject, &found.payload)? else { continue };
+                let before = filter.before.is_none_or(|before| letter.position < before);
+                if before && letter.position.0 >= first && fits_dead(filter, &letter) {
+                    newest.insert((letter.position, letter.target.clone()), letter);
+                    if newest.len() > filter.limit {
+                        newest.pop_first();
+                    }
+                }
+            }
+            if page.more == 0 {
+                break;
+            }
+            seq = last + 1;
+        }
+        Ok(newest.into_values().rev().collect())
+    }
+
+    pub(super) async fn stats(&self) -> Result<Stats, JournalError> {
+        let state = self.info().await?.state;
+        let names: Vec<String> = self.targets().keys().cloned().collect();
+        let mut targets = Vec::with_capacity(names.len());
+        for name in names {
+            let Some((record, _)) = self.target_record(&name).await? else { continue };
+            let progress = self.live_progress(&name).unwrap_or(record.progress);
+            let unread = (state.last_sequence + 1).saturating_sub(progress.read.max(state.first_sequence));
+            let oldest = match progress.oldest {
+                Some(oldest) => Some(time(oldest)),
+                None if unread > 0 => {
+                    let query = Query::from(progress.read.max(1), None, 1);
+                    let page = read::page(&self.client, &self.names.events, &query).await?;
+                    page.messages
+                        .into_iter()
+                        .next()
+                        .and_then(|found| wire::record(&found.headers, found.payload))
+                        .map(|record| record.received)
+                }
+                None => None,
+            };
+            let wishes = self.count(&self.names.state, self.names.replays_of(&name)).await?;
+            targets.push(TargetStats {
+                backlog: progress.unsettled + unread + wishes,
+                retrying: progress.retrying,
+                dead_letters: self.count(&self.names.dead, self.names.dead_letters_of(Some(&name))).await?,
+                oldest,
+                target: name,
+            });
+        }
+        Ok(Stats {
+            events: state.messages,
+            bytes: state.bytes,
+            expired_dead_letters: self.expired_dead_letters.load(Ordering::Relaxed),
+            targets,
+        })
+    }
+
+    async fn count(&self, stream: &str, subject: String) -> Result<u64, JournalError> {
+        let query = Query::from(1, Some(subject), 1);
+        let page = read::page(&self.client, stream, &query).await?;
+        Ok(page.more + u64::try_from(page.messages.len()).unwrap_or(0))
+    }
+
+    /// How far a target is that this process delivers to.
+    fn live_progress(&self, target: &str) -> Option<Progress> {
+        let target = self.live(target)?;
+        let progress = target.book().progress();
+        Some(progress)
+    }
+
+    fn live(&self, target: &str) -> Option<Arc<super::target::Target>> {
+        let targets = self.targets();
+        let target = targets.get(target)?.as_ref()?;
+        target.held.load(Ordering::Relaxed).then(|| Arc::clone(target))
+    }
+}
+
+/// How far events are with each target.
+struct States<'a> {
+    shared: &'a Shared,
+    records: Vec<(String, TargetRecord)>,
+    nearby: HashMap<String, Nearby>,
+}
+
+impl<'a> States<'a> {
+    async fn new(shared: &'a Shared) -> Result<Self, JournalError> {
+        Ok(Self { shared, records: shared.target_records().await?, nearby: HashMap::new() })
+    }
+
+    async fn of(&mut self, position: u64, record: &Record) -> Result<Vec<(String, State)>, JournalError> {
+        let histories = self.histories(position, record).await?;
+        Ok(histories.into_iter().filter_map(|(target, state, _)| Some((target, state?))).collect())
+    }
+
+    async fn histories(
+        &mut self,
+        position: u64,
+        record: &Record,
+    ) -> Result<Vec<(String, Option<State>, History)>, JournalError> {
+        let (shared, lane) = (self.shared, Lane::of(position, record));
+        let mut histories = Vec::with_capacity(self.records.len());
+        for (target, record) in &self.records {
+            let nearby = self.nearby.entry(target.clone()).or_default();
+            let history = nearby.of(&shared.client, &shared.names, target, position).await?;
+            let state = match history.last {
+                Some(Last::Delivered) => Some(State::Delivered),
+                Some(Last::Retrying { .. }) => Some(State::Retrying),
+                Some(Last::Dead { .. }) => Some(State::Dead),
+                Some(Last::Replayed) => Some(State::Pending),
+                Some(Last::Discarded) => None,
+                None if position < record.from || shared.is_target(target).is_err() => None,
+                None => shared.is_unsettled(target, record, lane, position).then_some(State::Pending),
+            };
+            histories.push((target.clone(), state, history));
+        }
+        Ok(histories)
+    }
+}
+
+impl Shared {
+    /// Whether an event of which nothing was recorded is still to be delivered. What was skipped lately by another replica
+    /// cannot be told from what is to come.
+    fn is_unsettled(&self, target: &str, record: &TargetRecord, lane: Lane, position: u64) -> bool {
+        match self.live(target) {
+            Some(target) => target.book().unsettled(lane, position),
+            None => {
+                let behind = &record.progress.behind;
+                position >= record.progress.cursor
+                    || behind.iter().any(|b| b.lane == lane && (b.next..=b.last).contains(&position))
+            }
+        }
+    }
+}
+
+fn fits(filter: &Filter, record: &Record) -> bool {
+    filter.since.is_none_or(|since| record.received >= since)
+        && filter.until.is_none_or(|until| record.received < until)
+        && (filter.commands.is_empty() || filter.commands.contains(&record.command))
+        && filter.key.as_ref().is_none_or(|key| record.key.as_ref() == Some(key))
+        && filter.contains.as_ref().is_none_or(|text| contains(&record.body, text.as_bytes()))
+}
+
+fn contains(body: &[u8], wanted: &[u8]) -> bool {
+    wanted.is_empty() || body.windows(wanted.len()).any(|window| window == wanted)
+}
+
+fn wants_state(filter: &Filter, targets: &[(String, State)]) -> bool {
+    filter.state.as_ref().is_none_or(|(target, state)| {
+        targets.iter().any(|(name, is)| is == state && target.as_ref().is_none_or(|target| target == name))
+    })
+}
+
+fn summary(position: u64, record: &Record, targets: Vec<(String, State)>) -> Summary {
+    Summary {
+        position: Position(position),
+        id: record.id.clone(),
+        app: record.app,
+        command: record.command.clone(),
+        key: record.key.clone(),
+        received: record.received,
+        size: u64::try_from(record.body.len()).unwrap_or(u64::MAX),
+        decoded: record.decoded,
+        targets,
+    }
+}
+
+fn dead_letter(subject: &str, payload: &[u8]) -> Result<Option<DeadLetter>, JournalError> {
+    let mut tokens = subject.rsplit('.');
+    let position = tokens.next().and_then(|token| token.parse().ok());
+    let (Some(position), Some(target)) = (position, tokens.next().and_then(untoken)) else { return Ok(None) };
+    let letter: DeadRecord = serde_json::from_slice(payload)
+        .map_err(|error| JournalError::Failed(format!("dead letter {subject} is none of ours: {error}")))?;
+    Ok(Some(DeadLetter {
+        position: Position(position),
+        target,
+        class: letter.class.parse().map_err(|_| JournalError::Failed(format!("dead letter {subject}: its class")))?,
+        cause: letter.cause,
+        attempts: letter.attempts,
+        died: time(letter.died),
+        id: letter.id,
+        command: letter.command,
+        key: letter.key,
+        received: time(letter.received),
+    }))
+}
+
+fn fits_dead(filter: &DeadFilter, letter: &DeadLetter) -> bool {
+    filter.class.is_none_or(|class| letter.class == class)
+        && (filter.commands.is_empty() || filter.commands.contains(&letter.command))
+        && filter.key.as_ref().is_none_or(|key| letter.key.as_ref() == Some(key))
+}

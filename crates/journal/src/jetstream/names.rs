@@ -1,0 +1,209 @@
+//! Names of streams and subjects. Everything that is kept lies under the name of the stream.
+
+use std::fmt::Write;
+
+/// Keys are spread over so many slots. The slot is part of an event's subject, so that what waits behind a failed event
+/// of a key is found without reading the rest. More slots cost the server memory: it keeps a count for every subject.
+const SLOTS: u64 = 1024;
+
+/// A command that is longer as a token is in the subject by its hash: servers cut off who sends long subjects.
+const MAX_COMMAND: usize = 128;
+
+/// Attempts of so many neighbouring events share a subject.
+pub(super) const BUCKET: u64 = 1024;
+
+/// The streams of one journal and their subjects.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    /// Of the events.
+    pub(super) events: String,
+    /// Of the attempts made.
+    pub(super) attempts: String,
+    /// Of the dead letters.
+    pub(super) dead: String,
+    /// Of what operators did.
+    pub(super) audit: String,
+    /// Of how far the targets are.
+    pub(super) state: String,
+}
+
+impl Names {
+    pub(super) fn new(stream: &str) -> Self {
+        Self {
+            events: stream.to_owned(),
+            attempts: format!("{stream}_ATTEMPTS"),
+            dead: format!("{stream}_DEAD"),
+            audit: format!("{stream}_AUDIT"),
+            state: format!("{stream}_STATE"),
+        }
+    }
+
+    /// Where an event goes: slot, application, command.
+    pub(super) fn event(&self, lane: Option<u64>, app: Option<u64>, command: &str) -> String {
+        let mut subject = format!("{}.", self.events);
+        push_slot(&mut subject, lane);
+        match app {
+            Some(app) => {
+                let _ = write!(subject, ".{app}.");
+            }
+            None => subject.push_str(".-."),
+        }
+        push_command(&mut subject, command);
+        subject
+    }
+
+    /// The events of a slot, or of a command, or of both. Those of other commands may be among them, if the command is long.
+    pub(super) fn events_of(&self, lane: Option<u64>, command: Option<&str>) -> String {
+        let mut subject = format!("{}.", self.events);
+        match lane {
+            Some(_) => push_slot(&mut subject, lane),
+            None => subject.push('*'),
+        }
+        subject.push_str(".*.");
+        match command {
+            Some(command) => push_command(&mut subject, command),
+            None => subject.push('*'),
+        }
+        subject
+    }
+
+    /// The attempts of a target in the bucket of a position.
+    pub(super) fn attempts_of(&self, target: &str, bucket: u64) -> String {
+        format!("{}.{}.{bucket}", self.attempts, token(target))
+    }
+
+    pub(super) fn dead_letter(&self, target: &str, position: u64) -> String {
+        format!("{}.{}.{position}", self.dead, token(target))
+    }
+
+    pub(super) fn dead_letters_of(&self, target: Option<&str>) -> String {
+        match target {
+            Some(target) => format!("{}.{}.*", self.dead, token(target)),
+            None => format!("{}.*.*", self.dead),
+        }
+    }
+
+    /// The lease and the progress of a target.
+    pub(super) fn target(&self, target: &str) -> String {
+        format!("{}.target.{}", self.state, token(target))
+    }
+
+    pub(super) fn every_target(&self) -> String {
+        format!("{}.target.*", self.state)
+    }
+
+    /// When a target was last configured anywhere.
+    pub(super) fn configured(&self, target: &str) -> String {
+        format!("{}.configured.{}", self.state, token(target))
+    }
+
+    pub(super) fn replay(&self, target: &str, position: u64) -> String {
+        format!("{}.replay.{}.{position}", self.state, token(target))
+    }
+
+    pub(super) fn replays_of(&self, target: &str) -> String {
+        format!("{}.replay.{}.*", self.state, token(target))
+    }
+}
+
+fn push_slot(subject: &mut String, lane: Option<u64>) {
+    match lane {
+        Some(lane) => {
+            let _ = write!(subject, "{}", lane % SLOTS);
+        }
+        None => subject.push('-'),
+    }
+}
+
+/// The lane of a key: its hash (FNV-1a), which has to stay the same for ever. Two keys that fall together wait for each
+/// other needlessly, nothing more.
+pub(super) fn lane(key: &str) -> u64 {
+    key.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// A name as one token of a subject, and as the name of a consumer: letters, digits, `-` and `_` as they are, others as `=2E`.
+pub(super) fn token(name: &str) -> String {
+    let mut token = String::with_capacity(name.len());
+    push_token(&mut token, name);
+    token
+}
+
+/// The name of a command as one token; of a long one its hash, as `=h`, which no other name begins with.
+fn push_command(subject: &mut String, command: &str) {
+    let begin = subject.len();
+    if command.len() <= MAX_COMMAND {
+        push_token(subject, command);
+    }
+    if command.len() > MAX_COMMAND || subject.len() - begin > MAX_COMMAND {
+        subject.truncate(begin);
+        let _ = write!(subject, "=h{:016x}", lane(command));
+    }
+}
+
+fn push_token(subject: &mut String, name: &str) {
+    if name.is_empty() {
+        subject.push('=');
+    }
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            subject.push(char::from(byte));
+        } else {
+            let _ = write!(subject, "={byte:02X}");
+        }
+    }
+}
+
+/// What a token was made from; none when it was not made by `token`.
+pub(super) fn untoken(token: &str) -> Option<String> {
+    if token == "=" {
+        return Some(String::new());
+    }
+    let mut bytes = Vec::with_capacity(token.len());
+    let mut rest = token.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte != b'=' {
+            bytes.push(byte);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_becomes_one_token_and_comes_back() {
+        for name in ["", "crm", "Sns.CallbackFriendAdd", "a b", "*", ">", "=", "群/1", "\r\n"] {
+            let token = token(name);
+            assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_=".contains(&byte)), "{token}");
+            assert_eq!(untoken(&token).as_deref(), Some(name));
+        }
+        assert_eq!(untoken("=4"), None);
+        assert_eq!(untoken("=zz"), None);
+    }
+
+    #[test]
+    fn a_subject_is_short_however_long_the_command_is() {
+        let names = Names::new("S");
+        let long = "x".repeat(MAX_COMMAND + 1);
+        for command in [long.as_str(), &"群".repeat(40), &"x".repeat(100_000)] {
+            let subject = names.event(Some(1), None, command);
+            assert_eq!(subject, format!("S.1.-.=h{:016x}", lane(command)));
+            assert!(names.events_of(None, Some(command)).ends_with(&subject[6..]));
+        }
+        assert_eq!(names.event(None, Some(7), &long[1..]), format!("S.-.7.{}", &long[1..]));
+    }
+
+    #[test]
+    fn the_lane_of_a_key_never_changes() {
+        assert_eq!(lane(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(lane("group:@TGS#1"), lane("group:@TGS#1"));
+        assert_eq!(lane("a"), 0xaf63_dc4c_8601_ec8c);
+    }
+}

@@ -1,0 +1,112 @@
+//! An event on the wire: the body is the payload, everything else is in headers.
+
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::{HeaderMap, HeaderValue};
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
+
+use crate::record::Record;
+
+const APP: &str = "Chathook-App";
+const COMMAND: &str = "Chathook-Command";
+const KEY: &str = "Chathook-Key";
+const RECEIVED: &str = "Chathook-Received";
+const QUERY: &str = "Chathook-Query";
+const ANSWER: &str = "Chathook-Answer";
+const UNDECODED: &str = "Chathook-Undecoded";
+
+/// What may not stand in a header as it is. Spaces at the ends would be cut off.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
+
+/// The headers of a record.
+pub(super) fn headers(record: &Record) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(NATS_MESSAGE_ID, value(record.id.as_bytes()));
+    headers.insert(COMMAND, value(record.command.as_bytes()));
+    headers.insert(RECEIVED, HeaderValue::from(millis(record.received)));
+    headers.insert(QUERY, value(record.query.as_bytes()));
+    if let Some(app) = record.app {
+        headers.insert(APP, HeaderValue::from(app));
+    }
+    if let Some(key) = &record.key {
+        headers.insert(KEY, value(key.as_bytes()));
+    }
+    if let Some(answer) = &record.answer {
+        headers.insert(ANSWER, value(answer));
+    }
+    if !record.decoded {
+        headers.insert(UNDECODED, HeaderValue::from(1_u64));
+    }
+    headers
+}
+
+/// The record of a message; none when it is not one of ours.
+pub(super) fn record(headers: &HeaderMap, body: Bytes) -> Option<Record> {
+    Some(Record {
+        id: text(headers, NATS_MESSAGE_ID.as_ref())?,
+        app: match headers.get(APP) {
+            Some(app) => Some(app.as_str().parse().ok()?),
+            None => None,
+        },
+        command: text(headers, COMMAND)?,
+        key: match headers.get(KEY) {
+            Some(key) => Some(decoded(key)?),
+            None => None,
+        },
+        received: time(headers.get(RECEIVED)?.as_str().parse().ok()?),
+        query: text(headers, QUERY)?,
+        body,
+        answer: headers.get(ANSWER).map(|answer| percent_decode_str(answer.as_str()).collect::<Vec<_>>().into()),
+        decoded: headers.get(UNDECODED).is_none(),
+    })
+}
+
+fn value(bytes: &[u8]) -> HeaderValue {
+    // What is escaped has no line breaks, the one thing that a header cannot hold.
+    HeaderValue::from_str(&percent_encode(bytes, ESCAPED).to_string()).unwrap_or_default()
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(decoded)
+}
+
+fn decoded(value: &HeaderValue) -> Option<String> {
+    percent_decode_str(value.as_str()).decode_utf8().ok().map(Into::into)
+}
+
+/// Milliseconds since 1970.
+pub(super) fn millis(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The time of so many milliseconds since 1970.
+pub(super) fn time(millis: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_millis(millis)).unwrap_or(UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_survives_the_wire_whatever_is_in_it() {
+        let mut record = Record {
+            id: " id\u{7f}%41 ".into(),
+            app: Some(u64::MAX),
+            command: "Sns.Callback\r\nX".into(),
+            key: Some("群 ".into()),
+            received: time(1_700_000_000_123),
+            query: "a=%20&b= ".into(),
+            body: Bytes::from_static(b"\0\xff body"),
+            answer: Some(Bytes::from_static(b"{\"a\":\"\xff\r\n\"}")),
+            decoded: false,
+        };
+        assert_eq!(super::record(&headers(&record), record.body.clone()), Some(record.clone()));
+        (record.app, record.key, record.answer, record.decoded) = (None, None, None, true);
+        (record.id, record.query) = (String::new(), String::new());
+        assert_eq!(super::record(&headers(&record), record.body.clone()), Some(record));
+    }
+}

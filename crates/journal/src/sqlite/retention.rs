@@ -1,0 +1,220 @@
+//! Removes old events, a few at a time between other work, and never what a target has not settled.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant, SystemTime};
+
+use rusqlite::{Connection, params};
+
+use super::time::{millis, to_millis};
+use super::writer::Failure;
+use super::{SEGMENT, Shared};
+
+/// Looked at in one transaction.
+const BATCH: usize = 256;
+/// Between two batches while there is much to remove.
+const BUSY: Duration = Duration::from_millis(25);
+/// Between two looks while there is nothing to remove.
+const IDLE: Duration = Duration::from_secs(1);
+/// When those are looked at again that were passed over because they were not settled.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How long it is taken for granted that nothing can be removed to make room.
+const BARREN: Duration = Duration::from_millis(100);
+
+pub(super) struct Retention {
+    /// Milliseconds.
+    age: i64,
+    max_size: Option<u64>,
+    /// Up to here everything was removed, or passed over.
+    swept: i64,
+    /// When to begin from the start, if something was passed over.
+    again_at: Option<Instant>,
+    next_at: Instant,
+    barren_until: Instant,
+}
+
+/// What a batch came to.
+struct Swept {
+    removed: usize,
+    /// Nothing more is to be found now.
+    is_over: bool,
+}
+
+impl Retention {
+    pub(super) fn new(age: Duration, max_size: Option<u64>) -> Self {
+        let now = Instant::now();
+        Self { age: millis(age), max_size, swept: 0, again_at: None, next_at: now, barren_until: now }
+    }
+
+    /// When it is to be called again at the latest.
+    pub(super) fn next_at(&self) -> Instant {
+        self.next_at
+    }
+
+    /// Removes some of what is too old, or what is in the way.
+    pub(super) fn keep(&mut self, connection: &Connection, shared: &Shared, cursors: &HashMap<i64, u64>, head: u64) {
+        let now = Instant::now();
+        if now < self.next_at {
+            return;
+        }
+        if self.again_at.is_some_and(|again_at| now >= again_at) {
+            (self.swept, self.again_at) = (0, None);
+        }
+        let before = match self.is_beyond(connection, 95) {
+            true => i64::MAX,
+            false => to_millis(SystemTime::now()).saturating_sub(self.age),
+        };
+        let swept = self.sweep(connection, shared, floor(shared, cursors, head), before);
+        let pause = match swept {
+            Ok(Swept { is_over: false, .. }) => BUSY,
+            Ok(_) => IDLE,
+            Err(error) => {
+                tracing::warn!(%error, "old events cannot be removed from the journal");
+                IDLE
+            }
+        };
+        self.next_at = Instant::now() + pause;
+    }
+
+    /// Before events are appended: sees that there is room for them.
+    pub(super) fn make_room(
+        &mut self,
+        connection: &Connection,
+        shared: &Shared,
+        cursors: &HashMap<i64, u64>,
+        head: u64,
+        events: usize,
+    ) -> Result<(), Failure> {
+        if !self.is_beyond(connection, 100) {
+            return Ok(());
+        }
+        let mut removed = 0;
+        while removed < events && Instant::now() >= self.barren_until {
+            let swept = self.sweep(connection, shared, floor(shared, cursors, head), i64::MAX)?;
+            removed += swept.removed;
+            if swept.is_over {
+                self.swept = 0;
+                self.barren_until = Instant::now() + BARREN;
+            }
+        }
+        self.check_room(connection)
+    }
+
+    pub(super) fn check_room(&self, connection: &Connection) -> Result<(), Failure> {
+        match self.max_size.filter(|_| self.is_beyond(connection, 100)) {
+            None => Ok(()),
+            Some(max) => Err(Failure::Full(format!(
+                "the journal has its greatest size ({max} bytes), and no target has settled events that could go"
+            ))),
+        }
+    }
+
+    /// Whether so many percent of the greatest size are in use.
+    fn is_beyond(&self, connection: &Connection, percent: u64) -> bool {
+        let Some(max) = self.max_size else { return false };
+        let number = |pragma: &str| -> u64 {
+            let read = connection.prepare_cached(pragma).and_then(|mut query| query.query_row([], |row| row.get(0)));
+            read.map_or(0, i64::cast_unsigned)
+        };
+        let pages = number("PRAGMA page_count").saturating_sub(number("PRAGMA freelist_count"));
+        pages.saturating_mul(number("PRAGMA page_size")) >= max / 100 * percent
+    }
+
+    /// One batch: of the events up to `floor`, oldest first, those received before `before`.
+    fn sweep(&mut self, connection: &Connection, shared: &Shared, floor: u64, before: i64) -> rusqlite::Result<Swept> {
+        let transaction = connection.unchecked_transaction()?;
+        let mut find = transaction.prepare_cached(
+            "SELECT position, received, octet_length(query) + octet_length(body) + coalesce(octet_length(answer), 0),
+             EXISTS (SELECT 1 FROM delivery JOIN target ON target.id = delivery.target
+                     WHERE delivery.position = event.position AND state <> 'dead' AND configured)
+             FROM event WHERE position > ? AND position <= ? ORDER BY position LIMIT ?",
+        )?;
+        let mut rows = find.query(params![self.swept, floor.cast_signed(), BATCH as i64])?;
+        let mut going = Going::default();
+        let (mut swept, mut seen, mut is_over, mut passed_over) = (self.swept, 0, false, false);
+        while let Some(row) = rows.next()? {
+            let (position, received): (i64, i64) = (row.get(0)?, row.get(1)?);
+            if received >= before {
+                is_over = true;
+                break;
+            }
+            seen += 1;
+            swept = position;
+            let is_unsettled: bool = row.get(3)?;
+            match is_unsettled {
+                true => passed_over = true,
+                false => going.add(position, row.get(2)?),
+            }
+        }
+        drop(rows);
+        drop(find);
+        let dead = going.remove(&transaction)?;
+        transaction.commit()?;
+        self.swept = swept;
+        if passed_over {
+            self.again_at = Some(Instant::now() + AGAIN);
+        }
+        shared.removed(going.events as u64, going.bytes, dead);
+        Ok(Swept { removed: going.events, is_over: is_over || seen < BATCH })
+    }
+}
+
+/// Up to here every target has settled everything, or there is a row that says what it waits for.
+fn floor(shared: &Shared, cursors: &HashMap<i64, u64>, head: u64) -> u64 {
+    let targets = shared.targets();
+    // A cursor in memory is ahead of the one in the database, and as durable: it passes what is settled or has a row.
+    let cursors = targets.iter().map(|target| {
+        let cursor = target.dispatch().cursor();
+        cursor.unwrap_or_else(|| cursors.get(&target.id).copied().unwrap_or(0))
+    });
+    cursors.min().unwrap_or(head)
+}
+
+/// Events that go.
+#[derive(Default)]
+struct Going {
+    events: usize,
+    bytes: u64,
+    /// First and last position.
+    ranges: Vec<(i64, i64)>,
+    /// Segment, events and bytes.
+    segments: Vec<(i64, i64, i64)>,
+}
+
+impl Going {
+    fn add(&mut self, position: i64, bytes: i64) {
+        self.events += 1;
+        self.bytes = self.bytes.saturating_add_signed(bytes);
+        match self.ranges.last_mut() {
+            Some((_, last)) if *last + 1 == position => *last = position,
+            _ => self.ranges.push((position, position)),
+        }
+        let segment = position / SEGMENT.cast_signed();
+        match self.segments.last_mut() {
+            Some((last, events, sum)) if *last == segment => (*events, *sum) = (*events + 1, sum.saturating_add(bytes)),
+            _ => self.segments.push((segment, 1, bytes)),
+        }
+    }
+
+    /// Removes them, with all that belongs to them. The number of dead letters among them.
+    fn remove(&self, connection: &Connection) -> rusqlite::Result<u64> {
+        let mut dead = 0;
+        for range in &self.ranges {
+            let found: i64 = connection
+                .prepare_cached("SELECT count(*) FROM delivery WHERE position BETWEEN ? AND ? AND state = 'dead'")?
+                .query_row(*range, |row| row.get(0))?;
+            dead += found.unsigned_abs();
+            for table in ["event", "attempt", "delivery"] {
+                connection
+                    .prepare_cached(&format!("DELETE FROM {table} WHERE position BETWEEN ? AND ?"))?
+                    .execute(*range)?;
+            }
+        }
+        for (number, events, bytes) in &self.segments {
+            connection
+                .prepare_cached("UPDATE segment SET events = events - ?, bytes = bytes - ? WHERE number = ?")?
+                .execute([events, bytes, number])?;
+            connection.prepare_cached("DELETE FROM segment WHERE number = ? AND events <= 0")?.execute([number])?;
+        }
+        Ok(dead)
+    }
+}
