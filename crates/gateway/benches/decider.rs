@@ -8,34 +8,33 @@
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and ends when something is wrong")]
 
+#[path = "shared/server.rs"]
+#[expect(dead_code, reason = "not every benchmark needs all of it")]
+mod server;
+
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
-use chathook_gateway::{Config, Gateway};
-use chathook_protocol::signature;
+use chathook_gateway::Gateway;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const APP: u64 = 1_400_000_001;
-const TOKEN: &str = "k3y-Example_01";
+use server::{Server, config, listens, median, numbers, role};
+
 const COMMAND: &str = "Group.CallbackBeforeSendMsg";
 const DEADLINE: Duration = Duration::from_millis(1500);
 /// What a callback carries that the decider keeps.
 const STALLS: &str = "u_stall";
 
 fn main() {
-    // Cargo itself passes `--bench`.
-    let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
-    let number = |i: usize, default| numbers.get(i).copied().unwrap_or(default);
-    match std::env::var("CHATHOOK_BENCH_SERVER").as_deref() {
-        Ok("decider") => serve_decider(),
-        Ok(server) => serve_gateway(server.strip_prefix("gateway ").unwrap()),
-        _ => compare(Duration::from_secs(number(0, 5)), number(1, 5), number(2, 2000)),
+    let [seconds, rounds, rate] = numbers([5, 5, 2000]);
+    match role().as_deref() {
+        Some("decider") => serve_decider(),
+        Some(server) => serve_gateway(server.strip_prefix("gateway ").unwrap()),
+        None => compare(Duration::from_secs(seconds), rounds, rate),
     }
 }
 
@@ -58,7 +57,7 @@ async fn serve_decider() {
     .workers(1)
     .bind("127.0.0.1:0")
     .unwrap();
-    println!("{} {}", server.addrs()[0], server.addrs()[0]);
+    listens(server.addrs()[0], server.addrs()[0]);
     server.run().await.unwrap();
 }
 
@@ -69,75 +68,31 @@ fn has(body: &[u8], word: &[u8]) -> bool {
 /// The gateway, with the decider at this address if there is one.
 #[tokio::main]
 async fn serve_gateway(decider: &str) {
-    let mut toml = format!(
-        "[callbacks]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"error\"\n\
-         [[app]]\nsdk_app_id = {APP}\ntokens = [\"{TOKEN}\"]\nmax_age = \"1h\"\n[decide]\ndeadline = \"1500ms\"\n"
-    );
-    if decider != "none" {
-        toml += &format!(
-            "[[decider]]\nname = \"moderation\"\ncommands = [\"{COMMAND}\"]\nhttp.url = \"http://{decider}/\"\n"
-        );
-    }
-    let gateway = Gateway::builder(Config::parse(&toml, "bench.toml".as_ref(), []).unwrap()).build().unwrap();
-    println!("{} {}", gateway.callbacks_address(), gateway.admin_address());
+    let decider = match decider {
+        "none" => String::new(),
+        address => format!(
+            "[[decider]]\nname = \"moderation\"\ncommands = [\"{COMMAND}\"]\nhttp.url = \"http://{address}/\"\n"
+        ),
+    };
+    let deadline = format!("[decide]\ndeadline = \"{}ms\"\n", DEADLINE.as_millis());
+    let gateway = Gateway::builder(config(&(deadline + &decider))).build().await.unwrap();
+    listens(gateway.callbacks_address(), gateway.admin_address());
     gateway.run().await.unwrap();
 }
 
-/// A server in a process of its own, ended with this value.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-    admin: SocketAddr,
-}
-
-impl Server {
-    fn start(name: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .env("CHATHOOK_BENCH_SERVER", name)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let mut addresses = line.split_whitespace().map(|address| address.parse().unwrap());
-        let (address, admin) = (addresses.next().unwrap(), addresses.next().unwrap());
-        Self { child, address, admin }
-    }
-
-    /// Callbacks on which the decider gave no decision, by the reason.
-    fn failures(&self) -> Vec<String> {
-        let mut connection = std::net::TcpStream::connect(self.admin).unwrap();
-        connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-        let mut metrics = String::new();
-        connection.read_to_string(&mut metrics).unwrap();
-        let failures = metrics.lines().filter(|line| line.starts_with("chathook_decider_errors_total{"));
-        failures.filter(|line| !line.ends_with(" 0")).map(str::to_owned).collect()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Callbacks on which the decider gave no decision, by the reason.
+fn failures(server: &Server) -> Vec<String> {
+    let metrics = server.get("/metrics");
+    let failures = metrics.lines().filter(|line| line.starts_with("chathook_decider_errors_total{"));
+    failures.filter(|line| !line.ends_with(" 0")).map(str::to_owned).collect()
 }
 
 /// A signed callback of 1 KiB, as bytes.
 fn request(sender: &str) -> Vec<u8> {
-    let mut body = format!(
+    let body = format!(
         r#"{{"CallbackCommand":"{COMMAND}","GroupId":"@TGS#2KX7QWPLM","Type":"Public","From_Account":"{sender}","Operator_Account":"{sender}","Random":2804799576,"MsgId":"144115240871234567-1731400213-2987654321","OnlineOnlyFlag":0,"MsgBody":[{{"MsgType":"TIMTextElem","MsgContent":{{"Text":"TEXT"}}}}],"CloudCustomData":"{{\"badge\":2}}","EventTime":1740731300456}}"#
     );
-    let text = "see you at nine at the old bridge ".repeat(40);
-    body = body.replace("TEXT", &text[..1024 + "TEXT".len() - body.len()]);
-    assert_eq!(body.len(), 1024);
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    format!(
-        "POST /?SdkAppid={APP}&CallbackCommand={COMMAND}&contenttype=json&ClientIP=203.0.113.7&OptPlatform=iOS\
-         &Sign={}&RequestTime={time} HTTP/1.1\r\nHost: chathook\r\nContent-Length: {}\r\n\r\n{body}",
-        signature::sign(TOKEN, time),
-        body.len()
-    )
-    .into_bytes()
+    server::request(COMMAND, &body)
 }
 
 /// What one round took, in ascending order.
@@ -220,11 +175,6 @@ impl Load {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
@@ -275,8 +225,8 @@ fn compare(round: Duration, rounds: u64, rate: u64) {
     );
     let stalled: Vec<_> = rounds_of[4].iter().flat_map(|times| &times.stalled).collect();
     let latest = stalled.iter().max().unwrap();
-    assert_eq!(asking.failures(), [""; 0], "each was answered by the decider");
-    let failures = stalling.failures();
+    assert_eq!(failures(&asking), [""; 0], "each was answered by the decider");
+    let failures = failures(&stalling);
     assert!(failures.len() == 1 && failures[0].contains("timeout"), "the breaker stays closed: {failures:?}");
     println!(
         "{} stalled: the latest answer {:.1} ms after the deadline",

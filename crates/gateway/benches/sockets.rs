@@ -6,30 +6,32 @@
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and ends when something is wrong")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+#[path = "shared/server.rs"]
+#[expect(dead_code, reason = "not every benchmark needs all of it")]
+mod server;
+
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
-use chathook_gateway::{Config, Gateway};
-use chathook_protocol::{group, signature};
+use chathook_gateway::Gateway;
+use chathook_protocol::group;
 use chathook_router::Ctx;
 
-const APP: u64 = 1_400_000_001;
-const TOKEN: &str = "k3y-Example_01";
+use server::{Server, config, listens, median, numbers, role};
+
 const CONNECTIONS: usize = 64;
 const COMMAND: &str = "Group.CallbackBeforeSendMsg";
 
 fn main() {
-    // Cargo itself passes `--bench`.
-    let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
-    match std::env::var("CHATHOOK_BENCH_SERVER").as_deref() {
-        Ok("bare") => serve_bare(),
-        Ok("gateway") => serve_gateway(),
-        _ => compare(Duration::from_secs(numbers.first().copied().unwrap_or(3)), numbers.get(1).copied().unwrap_or(7)),
+    let [seconds, rounds] = numbers([3, 7]);
+    match role().as_deref() {
+        Some("bare") => serve_bare(),
+        Some(_) => serve_gateway(),
+        None => compare(Duration::from_secs(seconds), rounds),
     }
 }
 
@@ -49,89 +51,31 @@ async fn serve_bare() {
     .workers(std::thread::available_parallelism().unwrap().get())
     .bind("127.0.0.1:0")
     .unwrap();
-    println!("{} {}", server.addrs()[0], server.addrs()[0]);
+    listens(server.addrs()[0], server.addrs()[0]);
     server.run().await.unwrap();
 }
 
 /// Signature check, typed decode, a handler that looks at the text.
 #[tokio::main]
 async fn serve_gateway() {
-    let toml = format!(
-        "[callbacks]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-         [[app]]\nsdk_app_id = {APP}\ntokens = [\"{TOKEN}\"]\nmax_age = \"1h\"\n"
-    );
-    let config = Config::parse(&toml, "bench.toml".as_ref(), []).unwrap();
-    let gateway = Gateway::builder(config)
+    let gateway = Gateway::builder(config(""))
         .before(|_cx: Ctx, msg: group::BeforeSendMsg| async move {
             let spam = msg.body.iter().filter_map(|element| element.as_text()).any(|text| text.contains("casino"));
             Ok(if spam { group::SendDecision::refuse() } else { group::SendDecision::allow() })
         })
         .build()
+        .await
         .unwrap();
-    println!("{} {}", gateway.callbacks_address(), gateway.admin_address());
+    listens(gateway.callbacks_address(), gateway.admin_address());
     gateway.run().await.unwrap();
-}
-
-/// A server in a process of its own, ended with this value.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-    admin: SocketAddr,
-}
-
-impl Server {
-    fn start(name: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .env("CHATHOOK_BENCH_SERVER", name)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let mut addresses = line.split_whitespace().map(|address| address.parse().unwrap());
-        let (address, admin) = (addresses.next().unwrap(), addresses.next().unwrap());
-        Self { child, address, admin }
-    }
-
-    /// CPU time of the process in seconds.
-    fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-        ticks / 100.0
-    }
-
-    /// Resident memory in MiB.
-    fn resident(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// A signed callback of 1 KiB, as bytes.
 fn request() -> Vec<u8> {
-    let mut body = format!(
+    let body = format!(
         r#"{{"CallbackCommand":"{COMMAND}","GroupId":"@TGS#2KX7QWPLM","Type":"Public","From_Account":"u_501","Operator_Account":"u_501","Random":2804799576,"MsgId":"144115240871234567-1731400213-2987654321","OnlineOnlyFlag":0,"MsgBody":[{{"MsgType":"TIMTextElem","MsgContent":{{"Text":"TEXT"}}}}],"CloudCustomData":"{{\"badge\":2}}","EventTime":1740731300456}}"#
     );
-    let text = "see you at nine at the old bridge ".repeat(40);
-    body = body.replace("TEXT", &text[..1024 + "TEXT".len() - body.len()]);
-    assert_eq!(body.len(), 1024);
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    format!(
-        "POST /?SdkAppid={APP}&CallbackCommand={COMMAND}&contenttype=json&ClientIP=203.0.113.7&OptPlatform=iOS\
-         &Sign={}&RequestTime={time} HTTP/1.1\r\nHost: chathook\r\nContent-Length: {}\r\n\r\n{body}",
-        signature::sign(TOKEN, time),
-        body.len()
-    )
-    .into_bytes()
+    server::request(COMMAND, &body)
 }
 
 /// Sends `limit` requests, or for `time`, on 64 kept connections; gives answers per second.
@@ -173,11 +117,6 @@ fn load(address: SocketAddr, time: Duration, limit: u64) -> f64 {
         thread.join().unwrap();
     }
     rate
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn compare(round: Duration, rounds: u64) {
@@ -223,11 +162,7 @@ fn compare(round: Duration, rounds: u64) {
         let started = Instant::now();
         let server = Server::start("gateway");
         loop {
-            let mut connection = TcpStream::connect(server.admin).unwrap();
-            connection.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-            let mut answer = String::new();
-            connection.read_to_string(&mut answer).unwrap();
-            if answer.starts_with("HTTP/1.1 200 ") {
+            if server.get("/readyz").starts_with("HTTP/1.1 200 ") {
                 break started.elapsed().as_secs_f64() * 1e3;
             }
         }

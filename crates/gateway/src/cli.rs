@@ -1,8 +1,11 @@
 //! The command line: one file a subcommand.
 
+mod admin;
 mod check;
 mod commands;
+mod dead_letters;
 mod decode;
+mod events;
 mod sample;
 mod send;
 mod serve;
@@ -44,6 +47,10 @@ enum Call {
     Sign(sign::Args),
     /// Plays the Chat backend once, and prints the answer and what Chat would do with it.
     Send(send::Args),
+    /// Lists what a running gateway has kept, newest first; shows one event, or delivers it again.
+    Events(events::Args),
+    /// Lists what the targets of a running gateway could not take; delivers it again, or gives it up.
+    DeadLetters(dead_letters::Args),
 }
 
 #[derive(clap::Args)]
@@ -74,6 +81,8 @@ pub async fn run() -> ExitCode {
         Call::Decode(args) => decode::run(&args),
         Call::Sign(args) => sign::run(&args),
         Call::Send(args) => send::run(&args).await,
+        Call::Events(args) => events::run(&args).await,
+        Call::DeadLetters(args) => dead_letters::run(&args).await,
     };
     let (message, code) = match result {
         Ok(()) => return ExitCode::SUCCESS,

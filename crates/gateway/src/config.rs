@@ -6,6 +6,7 @@ mod list;
 mod secret;
 mod value;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::{fmt, fs, io};
 
@@ -17,9 +18,9 @@ pub(crate) use self::list::Entries;
 pub use self::list::List;
 pub use self::secret::Secret;
 pub(crate) use self::secret::list as secrets;
-pub(crate) use self::value::{duration, networks, size};
+pub(crate) use self::value::{duration, networks, size, some_size};
 use crate::reload::Stamp;
-use crate::{decide, http, telemetry, verify};
+use crate::{decide, deliver, http, journal, telemetry, verify};
 
 /// Everything that can be configured. `config/chathook.toml` explains each key.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -36,6 +37,10 @@ pub struct Config {
     pub decide: decide::Config,
     /// Who decides besides handlers, in order.
     pub decider: Vec<decide::DeciderConfig>,
+    /// Where events are kept.
+    pub journal: journal::Config,
+    /// Who gets events.
+    pub target: Vec<deliver::Config>,
     /// The log.
     pub log: telemetry::Config,
     /// What happens on SIGTERM.
@@ -73,6 +78,15 @@ impl Invalid {
     pub(crate) fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { key: key.into(), problem: problem.into() }
     }
+}
+
+/// Changes with what the files hold.
+pub(crate) fn contents<'a>(files: impl IntoIterator<Item = &'a Path>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        fs::read(file).ok().hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 impl Config {
@@ -145,7 +159,8 @@ impl Config {
         let tokens = self.app.iter().flat_map(|app| &app.tokens).filter_map(Secret::file);
         let tls = self.callbacks.tls.iter().flat_map(|tls| tls.files());
         let deciders = self.decider.iter().flat_map(decide::DeciderConfig::files);
-        self.origin.iter().map(Stamp::file).chain(tokens).chain(tls).chain(deciders).collect()
+        let targets = self.target.iter().flat_map(deliver::Config::files);
+        self.origin.iter().map(Stamp::file).chain(tokens).chain(tls).chain(deciders).chain(targets).collect()
     }
 
     fn check(&self) -> Result<(), Invalid> {
@@ -154,7 +169,9 @@ impl Config {
         self.log.check()?;
         self.decide.check()?;
         verify::check(&self.app, &self.decide)?;
-        decide::decider::check(&self.decider)
+        decide::decider::check(&self.decider)?;
+        self.journal.check()?;
+        deliver::check(&self.target)
     }
 
     /// An error in the use of a checked configuration: a secret that cannot be read, say.

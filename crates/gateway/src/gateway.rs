@@ -12,17 +12,19 @@ use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
+use chathook_journal::{Journal, JournalError};
 use chathook_protocol::{Ack, Callback, Command, Decision, FromEvent};
 use chathook_router::{BoxError, BuildError, Ctx, Router, RouterBuilder};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinHandle;
 
 use crate::config::{Config, ConfigError, Invalid};
 use crate::decide::decider::{Deciders, Services};
 use crate::decide::record::Recorder;
 use crate::decide::{self, Plan};
+use crate::deliver::{self, Prepared, Targets};
 use crate::drift::Drift;
 use crate::http::callback::callback;
 use crate::http::{ShutdownConfig, admin, server};
@@ -52,6 +54,12 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The journal cannot be opened.
+    #[error("journal: {0}")]
+    Journal(#[from] chathook_journal::OpenError),
+    /// The journal does not do what has to be done before the start.
+    #[error("journal: {0}")]
+    Targets(#[from] chathook_journal::JournalError),
     /// TLS cannot be set up.
     #[error("callbacks.tls: {0}")]
     Tls(#[from] rustls::Error),
@@ -148,8 +156,8 @@ async fn drain(
         }
         // No new connections, idle ones are closed, and what is at work is answered: all within the grace period.
         callbacks.stop(true).await;
-        if tokio::time::timeout(config.grace, shared.handlers_done()).await.is_err() {
-            tracing::warn!(grace = ?config.grace, "stopping with handlers unfinished");
+        if tokio::time::timeout(config.grace, shared.stop_deliveries()).await.is_err() {
+            tracing::warn!(grace = ?config.grace, "stopping with deliveries under way; they will be made again");
         }
     };
     tokio::select! {
@@ -157,6 +165,7 @@ async fn drain(
         _ = stop.first() => tracing::warn!("stopping at once"),
     }
     callbacks.stop(false).await;
+    shared.close_journal().await;
     admin.stop(false).await;
 }
 
@@ -204,14 +213,16 @@ impl<S: Send + Sync + 'static> GatewayBuilder<S> {
         self
     }
 
-    /// Binds the listeners. Has to be called on a tokio runtime, which after-handlers will run on.
+    /// Opens the journal and binds the listeners. After-handlers will run on the tokio runtime that it is called on.
     ///
     /// # Errors
-    /// When the configuration, the handlers or an address cannot be used.
-    pub fn build(self) -> Result<Gateway, StartError> {
+    /// When the configuration, the handlers, the journal or an address cannot be used.
+    pub async fn build(self) -> Result<Gateway, StartError> {
         let Self { config, state, router } = self;
         let stamps = reload::stamps_when_read(&config);
-        let shared = Arc::new(Shared::new(&config, router.build(state)?)?);
+        let shared = Arc::new(Shared::new(&config, router.build(state)?).await?);
+        let targets = shared.targets.prepare(&config.target, &shared.metrics);
+        shared.targets.start(targets.map_err(|invalid| config.error(invalid))?).await?;
         let material = config.callbacks.tls.as_ref().map(Material::read).transpose();
         let tls = material.map_err(|invalid| config.error(invalid))?.map(|material| Arc::new(Tls::new(material)));
 
@@ -252,7 +263,7 @@ impl<S: Send + Sync + 'static> GatewayBuilder<S> {
     /// # Errors
     /// When it does not start, or a listener fails while running.
     pub async fn run(self) -> Result<(), BoxError> {
-        Ok(self.build()?.run().await?)
+        Ok(self.build().await?.run().await?)
     }
 }
 
@@ -281,6 +292,8 @@ pub(crate) struct Live {
     pub(crate) deciders: Deciders,
     /// How long a decider is listened to when its time is over.
     pub(crate) late: Duration,
+    /// Whether before-callbacks are kept too.
+    pub(crate) keeps_decisions: bool,
     deadline: Duration,
     plan: Plan,
     plans: HashMap<u64, Plan>,
@@ -309,6 +322,7 @@ impl Live {
                 Deciders::build(&config.decider, running, metrics, &Services::Network(runtime))?
             },
             late: config.decide.late,
+            keeps_decisions: config.journal.decisions,
             deadline: config.decide.deadline,
             plan: Plan::build(&config.decide, &decide::AppConfig::default())?,
             plans: plans.collect::<Result<_, _>>()?,
@@ -328,7 +342,11 @@ impl Live {
 
 /// What all threads share.
 pub(crate) struct Shared<S> {
-    pub(crate) router: Router<S>,
+    pub(crate) router: Arc<Router<S>>,
+    pub(crate) journal: Journal,
+    pub(crate) targets: Targets,
+    /// Held while the journal is counted.
+    pub(crate) counting: Arc<Mutex<()>>,
     pub(crate) metrics: Metrics,
     pub(crate) drift: Drift,
     pub(crate) before_lane: Semaphore,
@@ -338,7 +356,6 @@ pub(crate) struct Shared<S> {
     refused_config: ArcSwapOption<String>,
     readiness: AtomicU8,
     requests: AtomicI64,
-    handlers: TaskTracker,
     pub(crate) recorder: Recorder,
     runtime: Handle,
 }
@@ -352,13 +369,23 @@ impl Drop for AtWork<'_> {
     }
 }
 
-impl<S> Shared<S> {
-    fn new(config: &Config, router: Router<S>) -> Result<Self, StartError> {
+impl<S: Send + Sync + 'static> Shared<S> {
+    async fn new(config: &Config, router: Router<S>) -> Result<Self, StartError> {
         let (metrics, runtime) = (Metrics::new()?, Handle::current());
         let live = Live::build(config, None, &metrics, &runtime).map_err(|invalid| config.error(invalid))?;
+        let router = Arc::new(router);
+        let journal_config = config.journal.open().map_err(|invalid| config.error(invalid))?;
+        // All of them: what a target has still to get is kept for those only that the journal knows of.
+        let names = deliver::names(&config.target, &*router);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let journal = Journal::open(&journal_config, &names).await?;
+        let targets = Targets::new(journal.clone(), Arc::clone(&router) as _, runtime.clone());
         let before_lane_room = config.callbacks.before_lane.min(Semaphore::MAX_PERMITS);
         Ok(Self {
             router,
+            journal,
+            targets,
+            counting: Arc::default(),
             drift: Drift::default(),
             before_lane: Semaphore::new(before_lane_room),
             before_lane_room,
@@ -367,13 +394,14 @@ impl<S> Shared<S> {
             refused_config: ArcSwapOption::empty(),
             readiness: AtomicU8::new(Readiness::Starting as u8),
             requests: AtomicI64::new(0),
-            handlers: TaskTracker::new(),
             recorder: Recorder::new(&metrics, runtime.clone()),
             metrics,
             runtime,
         })
     }
+}
 
+impl<S> Shared<S> {
     /// What is configured at this moment.
     pub(crate) fn live(&self) -> arc_swap::Guard<Arc<Live>> {
         self.live.load()
@@ -406,15 +434,15 @@ impl<S> Shared<S> {
         self.before_lane.available_permits() < self.before_lane_room / 2
     }
 
+    /// Runs a task beside the threads that answer.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.runtime.spawn(task)
+    }
+
     /// Counts a request as at work.
     pub(crate) fn at_work(&self) -> AtWork<'_> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         AtWork(&self.requests)
-    }
-
-    /// Runs an after-handler beside the threads that answer; a shutdown waits for it.
-    pub(crate) fn spawn(&self, handler: impl Future<Output = ()> + Send + 'static) {
-        self.handlers.spawn_on(handler, &self.runtime);
     }
 }
 
@@ -429,8 +457,14 @@ pub(crate) trait Steer: Send + Sync {
     fn reload(&self, changed: Result<Live, String>);
     /// How many commands have a handler.
     fn handlers(&self) -> usize;
-    /// No after-handler is at work any more.
-    fn handlers_done(&self) -> BoxFuture<'_, ()>;
+    /// The targets of a changed configuration; those that did not change go on.
+    fn targets(&self, config: &Config) -> Result<Prepared, Invalid>;
+    /// Starts them, once those have stopped that are changed or gone.
+    fn deliver_to(&self, targets: Prepared) -> BoxFuture<'_, Result<(), JournalError>>;
+    /// Stops delivering, once what is under way has arrived.
+    fn stop_deliveries(&self) -> BoxFuture<'_, ()>;
+    /// Hands back what is under way, and closes the journal.
+    fn close_journal(&self) -> BoxFuture<'_, ()>;
 }
 
 impl<S: Send + Sync + 'static> Steer for Shared<S> {
@@ -467,8 +501,19 @@ impl<S: Send + Sync + 'static> Steer for Shared<S> {
         self.router.handled().count()
     }
 
-    fn handlers_done(&self) -> BoxFuture<'_, ()> {
-        self.handlers.close();
-        Box::pin(self.handlers.wait())
+    fn targets(&self, config: &Config) -> Result<Prepared, Invalid> {
+        self.targets.prepare(&config.target, &self.metrics)
+    }
+
+    fn deliver_to(&self, targets: Prepared) -> BoxFuture<'_, Result<(), JournalError>> {
+        Box::pin(self.targets.start(targets))
+    }
+
+    fn stop_deliveries(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.targets.stop_all())
+    }
+
+    fn close_journal(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.journal.close())
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod answer;
+mod api;
 pub(crate) mod body;
 pub(crate) mod callback;
 mod connection;

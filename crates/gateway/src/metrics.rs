@@ -4,6 +4,7 @@ use std::array;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use chathook_journal::Stats;
 use chathook_protocol::{Command, Effect, Phase};
 use chathook_router::FallbackReason;
 use prometheus::core::Collector;
@@ -20,6 +21,12 @@ const ANSWER_BUCKETS: &[f64] =
     &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0];
 /// Seconds that were left of a deadline.
 const LEFT_BUCKETS: &[f64] = &[0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.4, 1.5, 1.75, 2.0];
+
+/// Seconds until an event is durable.
+const APPEND_BUCKETS: &[f64] = &[0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
+/// Seconds until an event is delivered, up to a day.
+const LAG_BUCKETS: &[f64] =
+    &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0];
 
 /// Makes a struct of metrics from a table: the documentation of a field is its help text.
 macro_rules! metrics {
@@ -44,6 +51,10 @@ macro_rules! metrics {
     (@register $registry:ident, $opts:ident, HistogramVec [$($label:literal),+] in $buckets:ident) => {{
         let opts = HistogramOpts { common_opts: $opts, buckets: $buckets.to_vec() };
         registered($registry, HistogramVec::new(opts, &[$($label),+])?)?
+    }};
+    (@register $registry:ident, $opts:ident, Histogram in $buckets:ident) => {{
+        let opts = HistogramOpts { common_opts: $opts, buckets: $buckets.to_vec() };
+        registered($registry, Histogram::with_opts(opts)?)?
     }};
     (@register $registry:ident, $opts:ident, $kind:ident [$($label:literal),+]) => {
         registered($registry, $kind::new($opts, &[$($label),+])?)?
@@ -82,6 +93,22 @@ metrics! {
     decider_breaker_open: IntGaugeVec["decider"];
     /// Requests that a decider is working at.
     decider_in_flight: IntGaugeVec["decider"];
+    /// Time to make an event durable.
+    journal_append_seconds: Histogram in APPEND_BUCKETS;
+    /// Events in the journal.
+    journal_events: IntGauge;
+    /// Bytes of the events in the journal.
+    journal_bytes: IntGauge;
+    /// Whether events can be kept.
+    journal_up: IntGauge;
+    /// Attempts to deliver, by their outcome.
+    deliveries_total: IntCounterVec["target", "outcome"];
+    /// Time from the arrival of an event to its delivery.
+    delivery_lag_seconds: HistogramVec["target"] in LAG_BUCKETS;
+    /// Events that a target has still to get.
+    delivery_backlog: IntGaugeVec["target"];
+    /// Events that a target could not take.
+    dead_letters: IntGaugeVec["target"];
     /// Requests that were refused, by the reason.
     verify_failures_total: IntCounterVec["reason"];
     /// How far our clock is ahead of Chat's, from the last request with a right Sign.
@@ -111,8 +138,10 @@ pub(crate) enum Outcome {
     Decided,
     /// The fallback was sent.
     Fallback,
-    /// An after-callback was taken.
+    /// An after-callback was kept.
     Acknowledged,
+    /// An after-callback was kept before.
+    Duplicate,
     /// The console looked whether anybody is there.
     Probe,
     /// It was not Chat's.
@@ -289,6 +318,37 @@ impl DeciderMetrics {
     }
 }
 
+/// How an attempt to deliver ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumIter, EnumCount)]
+#[strum(serialize_all = "lowercase")]
+enum Attempted {
+    Delivered,
+    Retried,
+    Dead,
+}
+
+/// The metrics of one target, resolved when it is built.
+pub(crate) struct TargetMetrics {
+    attempts: Counters<Attempted, { Attempted::COUNT }>,
+    lag: Histogram,
+}
+
+impl TargetMetrics {
+    /// So long after it arrived.
+    pub(crate) fn delivered(&self, lag: Duration) {
+        self.attempts.0[Attempted::Delivered as usize].inc();
+        self.lag.observe(lag.as_secs_f64());
+    }
+
+    pub(crate) fn retried(&self) {
+        self.attempts.0[Attempted::Retried as usize].inc();
+    }
+
+    pub(crate) fn dead(&self) {
+        self.attempts.0[Attempted::Dead as usize].inc();
+    }
+}
+
 /// All metrics of one gateway, in a registry of its own.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -332,6 +392,37 @@ impl Metrics {
     /// The metrics of the decider of that name.
     pub(crate) fn decider(&self, name: &str) -> DeciderMetrics {
         DeciderMetrics::new(&self.vecs, name)
+    }
+
+    /// The metrics of the target of that name.
+    pub(crate) fn target(&self, name: &str) -> TargetMetrics {
+        TargetMetrics {
+            attempts: Counters::new(&self.vecs.deliveries_total, Some(name)),
+            lag: self.vecs.delivery_lag_seconds.with_label_values(&[name]),
+        }
+    }
+
+    pub(crate) fn appended(&self, took: Duration) {
+        self.vecs.journal_append_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Whether events can be kept.
+    pub(crate) fn journal_up(&self, is_up: bool) {
+        self.vecs.journal_up.set(is_up.into());
+    }
+
+    /// What the journal holds.
+    pub(crate) fn journal(&self, stats: &Stats) {
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.vecs.journal_events.set(count(stats.events));
+        self.vecs.journal_bytes.set(count(stats.bytes));
+        self.vecs.delivery_backlog.reset();
+        self.vecs.dead_letters.reset();
+        for target in &stats.targets {
+            let name = [target.target.as_str()];
+            self.vecs.delivery_backlog.with_label_values(&name).set(count(target.backlog));
+            self.vecs.dead_letters.with_label_values(&name).set(count(target.dead_letters));
+        }
     }
 
     pub(crate) fn refused(&self, reason: Refusal) {

@@ -6,8 +6,9 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::config::{Config, ConfigError};
-use crate::gateway::Control;
+use crate::config::{Config, Invalid};
+use crate::deliver::Prepared;
+use crate::gateway::{Control, Live};
 use crate::tls::Material;
 
 /// How often files are looked at. Kubernetes swaps them by symbolic links, which notifications of the system miss.
@@ -24,13 +25,30 @@ pub(crate) async fn watch(control: &Control) {
         if now == seen {
             continue;
         }
+        let before = seen;
         let read = caught(|| in_use.again().map_err(|error| error.to_string()));
         // As they were before they were read, so that a later change is seen.
         seen = match &read {
             Ok(config) => stamps_when_read(config),
             Err(_) => now,
         };
-        match read.and_then(|config| caught(|| use_from_now_on(control, config).map_err(|error| error.to_string()))) {
+        let changed = read.and_then(|config| {
+            let changed =
+                caught(|| Changed::build(control, &config).map_err(|invalid| config.error(invalid).to_string()))?;
+            Ok((config, changed))
+        });
+        let used = match changed {
+            Ok((config, changed)) => {
+                let used = changed.use_from_now_on(control).await;
+                if used.is_err() {
+                    // It is not the files' fault: they are tried again.
+                    seen = before;
+                }
+                used.map(|()| config)
+            }
+            Err(reason) => Err(reason),
+        };
+        match used {
             Ok(config) => {
                 for key in fixed(&in_use, &config) {
                     tracing::warn!(key, "this change takes a restart");
@@ -48,14 +66,32 @@ fn caught<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     caught.unwrap_or_else(|_| Err("it made chathook panic; the log has the place".to_owned()))
 }
 
-/// Takes over everything that the files say now, or nothing.
-fn use_from_now_on(control: &Control, config: Config) -> Result<Config, ConfigError> {
-    let live = control.shared.live(&config).map_err(|invalid| config.error(invalid))?;
-    if let (Some(tls), Some(files)) = (&control.tls, &config.callbacks.tls) {
-        tls.swap(Material::read(files).map_err(|invalid| config.error(invalid))?);
+/// What a changed configuration comes to.
+struct Changed {
+    live: Live,
+    targets: Prepared,
+    tls: Option<Material>,
+}
+
+impl Changed {
+    fn build(control: &Control, config: &Config) -> Result<Self, Invalid> {
+        let tls = config.callbacks.tls.as_ref().filter(|_| control.tls.is_some());
+        Ok(Self {
+            live: control.shared.live(config)?,
+            targets: control.shared.targets(config)?,
+            tls: tls.map(Material::read).transpose()?,
+        })
     }
-    control.shared.reload(Ok(live));
-    Ok(config)
+
+    /// Takes over everything, or nothing.
+    async fn use_from_now_on(self, control: &Control) -> Result<(), String> {
+        control.shared.deliver_to(self.targets).await.map_err(|error| format!("target: {error}"))?;
+        if let (Some(tls), Some(files)) = (&control.tls, self.tls) {
+            tls.swap(files);
+        }
+        control.shared.reload(Ok(self.live));
+        Ok(())
+    }
 }
 
 /// The changed keys that a running gateway cannot follow.
@@ -68,6 +104,7 @@ fn fixed(old: &Config, new: &Config) -> impl Iterator<Item = &'static str> {
         ("callbacks.after_lane", old.callbacks.after_lane != new.callbacks.after_lane),
         ("callbacks.tls", client_ca(old) != client_ca(new)),
         ("admin.listen", old.admin.listen != new.admin.listen),
+        ("journal", !old.journal.is_same_place(&new.journal)),
         ("log", old.log.level != new.log.level || old.log.format != new.log.format),
         ("shutdown", (old.shutdown.delay, old.shutdown.grace) != (new.shutdown.delay, new.shutdown.grace)),
     ]

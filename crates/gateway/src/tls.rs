@@ -1,5 +1,7 @@
 //! TLS for the public side. Certificates are swapped in while running; whether clients need one is fixed at start.
 
+pub(crate) mod client;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

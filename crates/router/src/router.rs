@@ -41,6 +41,13 @@ impl<S: Send + Sync + 'static> Router<S> {
         Command::iter().filter(|command| self.handlers[*command as usize].is_some())
     }
 
+    /// Whether somebody is told of an after-callback; `None` is a command that nobody knows.
+    pub fn observes(&self, command: Option<Command>) -> bool {
+        let has_handler = |command: Command| self.handlers[command as usize].is_some();
+        command.is_none_or(|command| command.phase() == Phase::After)
+            && (self.unhandled.is_some() || command.is_some_and(has_handler))
+    }
+
     /// Decides on a before-callback: by its handler, then by `deciders` in their order. The first refusal, drop or
     /// response ends it, and each decider sees what those before it have changed. Where nobody objects it is allowed.
     ///

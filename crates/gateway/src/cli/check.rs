@@ -7,8 +7,10 @@ use tokio::runtime::Handle;
 
 use super::{Failed, print};
 use crate::Config;
+use crate::config::Invalid;
 use crate::decide::decider::Deciders;
 use crate::decide::{Mode, Plan};
+use crate::deliver::{self, Selection};
 use crate::gateway::Live;
 use crate::metrics::Metrics;
 use crate::tls::Material;
@@ -20,28 +22,49 @@ pub(super) fn run(file: &Path) -> Result<(), Failed> {
     let live = Live::build(&config, None, &metrics, &Handle::current()).map_err(wrong)?;
     config.callbacks.tls.as_ref().map(Material::read).transpose().map_err(wrong)?;
 
-    row(["COMMAND", "PHASE", "DEADLINE", "FALLBACK", "DECIDERS"]);
+    let targets = targets(&config).map_err(wrong)?;
+    row(["COMMAND", "PHASE", "DEADLINE", "FALLBACK", "DECIDERS", "TARGETS"]);
     let with_plan: Vec<u64> =
         config.app.iter().filter(|app| !app.decide.is_empty()).map(|app| app.sdk_app_id).collect();
     for command in Command::iter() {
         let phase: &str = command.phase().into();
+        let targets = targets_of(&targets, command, config.journal.decisions);
         if command.phase() == Phase::After {
-            row([command.as_str(), phase, "-", "-", "-"]);
+            row([command.as_str(), phase, "-", "-", "-", &targets]);
             continue;
         }
         let (deadline, fallback) = declared(live.plan(None), command);
-        row([command.as_str(), phase, &deadline, &fallback, &deciders(&live.deciders, command)]);
+        row([command.as_str(), phase, &deadline, &fallback, &deciders(&live.deciders, command), &targets]);
         for app in &with_plan {
             let (deadline, fallback) = declared(live.plan(Some(*app)), command);
-            row([&format!("  in application {app}"), phase, &deadline, &fallback, "the same"]);
+            row([&format!("  in application {app}"), phase, &deadline, &fallback, "the same", "the same"]);
         }
     }
     print(&format!("\n{}: good", file.display()));
     Ok(())
 }
 
-fn row([command, phase, deadline, fallback, deciders]: [&str; 5]) {
-    print(&format!("{command:<52} {phase:<8} {deadline:<9} {fallback:<14} {deciders}"));
+fn row([command, phase, deadline, fallback, deciders, targets]: [&str; 6]) {
+    print(&format!("{command:<52} {phase:<8} {deadline:<9} {fallback:<14} {deciders:<16} {targets}"));
+}
+
+/// The configured targets, and what each of them wants.
+fn targets(config: &Config) -> Result<Vec<(String, Selection)>, Invalid> {
+    let target = |config: &deliver::Config| {
+        let when = config.when.as_ref().map_or("", |_| ", when");
+        Ok((format!("{} ({}{when})", config.name, config.kind()), Selection::build(config)?))
+    };
+    config.target.iter().map(target).collect()
+}
+
+/// Who gets a command.
+fn targets_of(targets: &[(String, Selection)], command: Command, keeps_decisions: bool) -> String {
+    if command.phase() == Phase::Before && !keeps_decisions {
+        return "not kept".to_owned();
+    }
+    let targets = targets.iter().filter(|(_, selection)| selection.has_command(command.as_str()));
+    let targets: Vec<_> = targets.map(|(target, _)| target.as_str()).collect();
+    if targets.is_empty() { "kept only".to_owned() } else { targets.join(", ") }
 }
 
 /// Deadline and fallback of a command.

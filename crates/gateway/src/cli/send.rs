@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::sign::now;
 use super::{Failed, known, print, sample};
+use crate::http_client::root_cause;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -134,13 +135,4 @@ fn when_late(command: Option<Command>) -> &'static str {
         Some(Phase::Before) => "the console's policy for failed callbacks applies",
         _ => "it may send it again, where the console says so",
     }
-}
-
-/// The innermost cause, which says what happened.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

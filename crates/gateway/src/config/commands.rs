@@ -10,6 +10,32 @@ use super::{Invalid, nearest};
 pub struct Commands(Vec<String>);
 
 impl Commands {
+    /// Every command.
+    pub(crate) fn all() -> Self {
+        Self(vec!["*".to_owned()])
+    }
+
+    /// Whether one of the names or patterns fits a command, which may be one that nobody knows.
+    pub(crate) fn fit(&self, command: &str) -> bool {
+        self.0.iter().any(|pattern| fits(pattern, command))
+    }
+
+    /// Checks that each name is a command, and that each pattern fits one.
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        let invalid = |problem| Invalid::new("commands", problem);
+        if self.0.is_empty() {
+            return Err(invalid("names no command".to_owned()));
+        }
+        for name in &self.0 {
+            match name.contains('*') {
+                true if Command::iter().any(|it| fits(name, it.as_str())) => {}
+                true => return Err(invalid(format!("no command fits `{name}`"))),
+                false => known(name).map(drop)?,
+            }
+        }
+        Ok(())
+    }
+
     /// The commands of a phase, each once. A pattern takes those of the phase that it fits.
     pub(crate) fn of_phase(&self, phase: Phase) -> Result<Vec<Command>, Invalid> {
         let invalid = |problem| Invalid::new("commands", problem);
@@ -26,12 +52,7 @@ impl Commands {
                 }
                 continue;
             }
-            let command: Command = name.parse().map_err(|_| {
-                invalid(match nearest(name, Command::iter().map(Command::as_str)) {
-                    Some(known) => format!("unknown command `{name}`; did you mean `{known}`?"),
-                    None => format!("unknown command `{name}`; `chathook commands` lists them"),
-                })
-            })?;
+            let command = known(name)?;
             if command.phase() != phase {
                 return Err(invalid(format!("{command} is no {phase}-command")));
             }
@@ -41,6 +62,16 @@ impl Commands {
         commands.dedup();
         Ok(commands)
     }
+}
+
+fn known(name: &str) -> Result<Command, Invalid> {
+    name.parse().map_err(|_| {
+        let problem = match nearest(name, Command::iter().map(Command::as_str)) {
+            Some(known) => format!("unknown command `{name}`; did you mean `{known}`?"),
+            None => format!("unknown command `{name}`; `chathook commands` lists them"),
+        };
+        Invalid::new("commands", problem)
+    })
 }
 
 /// Whether `name` is `pattern`, in which `*` stands for anything.

@@ -23,6 +23,11 @@ pub(crate) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, 
         .ok_or_else(|| D::Error::custom(format!("{text:?} is not a size, such as \"1MiB\"")))
 }
 
+/// Reads `"1MiB"` where it may be missing.
+pub(crate) fn some_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    size(deserializer).map(Some)
+}
+
 /// Reads `["203.0.113.0/24", "2001:db8::1"]`: networks, and single addresses.
 pub(crate) fn networks<'de, D: Deserializer<'de>, N: From<Vec<IpNet>>>(deserializer: D) -> Result<N, D::Error> {
     let network = |text: &String| {

@@ -1,7 +1,6 @@
 //! Configured deciders: who is asked about which command, in which order.
 
 use std::collections::{BTreeMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -14,7 +13,7 @@ use tokio::runtime::Handle;
 use super::http::{self, HttpDecider};
 use super::rule::{self, Rule, Texts};
 use crate::condition::{Condition, Facts};
-use crate::config::{Commands, Invalid};
+use crate::config::{Commands, Invalid, contents};
 use crate::metrics::{DeciderMetrics, HANDLER, Metrics};
 
 /// `[[decider]]`: a service or a rule that decides, after the handler of the command and in the order of the file.
@@ -79,15 +78,6 @@ impl Config {
     /// The files that it is made of besides the configuration.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
         self.http.iter().flat_map(http::Config::files).chain(self.rule.iter().flat_map(rule::Config::files))
-    }
-
-    /// Changes with what the files hold.
-    fn contents(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        for file in self.files() {
-            std::fs::read(file).ok().hash(&mut hasher);
-        }
-        hasher.finish()
     }
 }
 
@@ -255,7 +245,7 @@ impl Deciders {
         let mut all = Vec::new();
         let mut by_command: Box<[Vec<_>]> = std::iter::repeat_with(Vec::new).take(Command::COUNT).collect();
         for (i, config) in configs.iter().enumerate() {
-            let contents = config.contents();
+            let contents = contents(config.files());
             let is_same = |old: &&Arc<Decider>| old.config == *config && old.contents == contents;
             let decider = match running.and_then(|running| running.all.iter().find(is_same)) {
                 Some(old) => Arc::clone(old),

@@ -2,11 +2,9 @@
 
 mod breaker;
 mod call;
-mod client;
 mod failure;
 mod json;
 mod passthrough;
-mod target;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,9 +21,10 @@ use self::breaker::Breaker;
 pub use self::breaker::Config as BreakerConfig;
 use self::call::{Call, Service};
 use self::failure::Failure;
-use self::target::Target;
 use crate::config::{Invalid, Secret, duration, size};
+use crate::http_client::{self, Url};
 use crate::metrics::DeciderMetrics;
+use crate::tls;
 
 /// `[decider.http]`: a service that decides.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -109,7 +108,7 @@ impl Config {
     /// Checks what can be checked without any file.
     pub(crate) fn check(&self) -> Result<(), Invalid> {
         let wrong = |key: &str, problem: &str| Err(Invalid::new(format!("http.{key}"), problem));
-        let target = self.target()?;
+        let url = self.url()?;
         match self {
             Self { timeout: Some(Duration::ZERO), .. } => wrong("timeout", "must be more than zero"),
             Self { hedge: Some(Duration::ZERO), .. } => wrong("hedge", "must be more than zero"),
@@ -118,7 +117,7 @@ impl Config {
             }
             Self { concurrency: 0, .. } => wrong("concurrency", "must be 1 or more"),
             Self { max_answer: 0, .. } => wrong("max_answer", "must be more than zero"),
-            Self { ca: Some(_), .. } if !target.is_https() => wrong("ca", "is of no use, for `url` is not https"),
+            Self { ca: Some(_), .. } if !url.is_https() => wrong("ca", "is of no use, for `url` is not https"),
             _ => self.breaker.as_ref().map_or(Ok(()), BreakerConfig::check),
         }
     }
@@ -128,8 +127,8 @@ impl Config {
         self.token.iter().filter_map(Secret::file).chain(self.ca.as_deref())
     }
 
-    fn target(&self) -> Result<Target, Invalid> {
-        Target::parse(&self.url).map_err(|problem| Invalid::new("http.url", problem))
+    fn url(&self) -> Result<Url, Invalid> {
+        Url::parse(&self.url).map_err(|problem| Invalid::new("http.url", problem))
     }
 }
 
@@ -148,12 +147,16 @@ impl HttpDecider {
     /// Reads the files of `config`. Calls are made on `runtime`, whoever asks: who blocks a thread of those that answer
     /// stalls no connection.
     pub(crate) fn build(config: &Config, metrics: Arc<DeciderMetrics>, runtime: Handle) -> Result<Self, Invalid> {
-        let target = config.target()?;
+        let url = config.url()?;
+        let tls = match url.is_https() {
+            true => tls::client::config("http", config.ca.as_deref()),
+            false => tls::client::none("http"),
+        }?;
         let token = config.token.as_ref().map(Secret::read).transpose();
         let breaker = |config: &BreakerConfig| Arc::new(Breaker::new(config.clone(), metrics.breaker_open.clone()));
         let service = Service {
-            client: client::build(config, &target)?,
-            target,
+            client: http_client::build(tls, config.timeout, config.concurrency),
+            url,
             format: config.format,
             token: token.map_err(|problem| Invalid::new("http.token", problem))?,
             timeout: config.timeout,

@@ -20,7 +20,7 @@ pub use self::rate::{Per, Rate};
 pub(super) use self::text::Texts;
 use self::text::{ListError, Patterns, Scanner, TextError, Words};
 use super::decider::{Derived, failed};
-use crate::config::{Entries, Invalid, List, size};
+use crate::config::{Entries, Invalid, List, some_size};
 
 /// Whether a message has one of `words`: what the benchmark measures, and no part of the interface.
 ///
@@ -107,10 +107,6 @@ pub enum Action {
     Reject,
     /// Discards the message; its sender is told that it was sent.
     Drop,
-}
-
-fn some_size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
-    size(deserializer).map(Some)
 }
 
 impl Config {

@@ -1,13 +1,19 @@
 //! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/api/...`.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{Data, Json, ServiceConfig, get, head, scope};
+use chathook_journal::Health;
 use chathook_protocol::Command;
 use serde::Serialize;
 use strum::IntoEnumIterator;
+use tokio::time::timeout;
 
+use super::api;
 use crate::drift::Finding;
 use crate::gateway::{Readiness, Shared};
 
@@ -21,16 +27,34 @@ pub(crate) fn routes<S: Send + Sync + 'static>(app: &mut ServiceConfig) {
         .service(
             scope("/api")
                 .route("/commands", get().to(async || Json(commands().collect::<Vec<_>>())))
-                .route("/drift", get().to(drift::<S>)),
+                .route("/drift", get().to(drift::<S>))
+                .configure(api::routes::<S>),
         );
 }
 
-async fn metrics<S: 'static>(shared: Data<Shared<S>>) -> HttpResponse {
+async fn metrics<S: Send + Sync + 'static>(shared: Data<Shared<S>>) -> HttpResponse {
+    shared.metrics.journal_up(matches!(shared.journal.health(), Health::Ok(_)));
+    count_journal(shared.clone().into_inner()).await;
     match shared.metrics.encode(shared.in_flight()) {
         Ok(text) => HttpResponse::Ok().insert_header((CONTENT_TYPE, prometheus::TEXT_FORMAT)).body(text),
         Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
     }
 }
+
+/// Counts what the journal holds. Where that takes long, the figures of the last time stand until it is done.
+async fn count_journal<S: Send + Sync + 'static>(shared: Arc<Shared<S>>) {
+    let Ok(counting) = Arc::clone(&shared.counting).try_lock_owned() else { return };
+    let counted = tokio::spawn(async move {
+        if let Ok(stats) = shared.journal.stats().await {
+            shared.metrics.journal(&stats);
+        }
+        drop(counting);
+    });
+    let _ = timeout(STATS_LIMIT, counted).await;
+}
+
+/// A scrape does not wait longer for what the journal holds.
+const STATS_LIMIT: Duration = Duration::from_secs(2);
 
 async fn healthz() -> &'static str {
     "alive\n"
@@ -43,14 +67,15 @@ struct Ready {
 }
 
 async fn readyz<S: 'static>(shared: Data<Shared<S>>) -> HttpResponse {
-    let (ready, detail) = match shared.readiness() {
-        Readiness::Ready => (true, "takes callbacks"),
-        Readiness::Starting => (false, "starting"),
-        Readiness::Draining => (false, "shutting down"),
+    let (ready, detail) = match (shared.readiness(), shared.journal.health()) {
+        (Readiness::Ready, Health::Ok(journal)) => (true, format!("takes callbacks; journal: {journal}")),
+        (Readiness::Ready, Health::CannotKeep(reason)) => (false, format!("the journal cannot keep: {reason}")),
+        (Readiness::Starting, _) => (false, "starting".to_owned()),
+        (Readiness::Draining, _) => (false, "shutting down".to_owned()),
     };
     let detail = match shared.refused_config() {
         Some(reason) => format!("{detail}; changed configuration refused: {reason}"),
-        None => detail.to_owned(),
+        None => detail,
     };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     HttpResponse::build(status).json(Ready { ready, detail })

@@ -36,6 +36,11 @@ pub(super) fn overloaded() -> HttpResponse {
     json(StatusCode::SERVICE_UNAVAILABLE, &Answer::fail("overloaded"))
 }
 
+/// It could not be made durable; Chat may try again.
+pub(super) fn not_kept() -> HttpResponse {
+    json(StatusCode::SERVICE_UNAVAILABLE, &Answer::fail("cannot be kept"))
+}
+
 /// Callbacks are POSTs.
 pub(super) fn method_not_allowed() -> HttpResponse {
     let mut response = json(StatusCode::METHOD_NOT_ALLOWED, &Answer::fail("callbacks are sent by POST"));

@@ -1,20 +1,21 @@
 //! The life of a callback, from top to bottom.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::dev::Payload;
 use actix_web::http::{ConnectionType, Method};
 use actix_web::{HttpRequest, HttpResponse};
+use chathook_journal::{AppendError, Appended, Health, Record};
 use chathook_protocol::{Answer, Command, CommandName, Event, Phase, Query, UserId};
 use chathook_router::{Decided, DispatchError, FallbackReason, Question};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::body::{self, NoBody};
 use super::{answer, connection};
 use crate::decide::record::Sent;
 use crate::gateway::{Live, Shared};
+use crate::journal;
 use crate::metrics::{CommandMetrics, HANDLER, Outcome};
 use crate::verify::{Refusal, Verified};
 
@@ -73,7 +74,7 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         self.note_drift(metrics, &event);
         match event.command().known().filter(|command| command.phase() == Phase::Before) {
             Some(command) => self.decide(metrics, command, event).await,
-            None => self.acknowledge(metrics, event),
+            None => self.acknowledge(metrics, event).await,
         }
     }
 
@@ -116,7 +117,7 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
                     NoBody::TooSlow => FallbackReason::Timeout,
                     NoBody::Broken => FallbackReason::Decode,
                 };
-                self.fall_back(metrics, app, command, reason, &[])
+                self.fall_back(metrics, app, command, reason, &[]).1
             }
             Some(_) => {
                 metrics.count(Outcome::Lost);
@@ -151,12 +152,20 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
     async fn decide(&self, metrics: &CommandMetrics, command: Command, event: Event) -> HttpResponse {
         let app = event.query().sdk_app_id;
         let deadline = self.deadline(app, Some(command));
-        if Instant::now() >= deadline {
-            return self.fall_back(metrics, app, command, FallbackReason::Timeout, &event.asked());
-        }
-        let Ok(_place) = self.shared.before_lane.try_acquire() else {
-            return self.fall_back(metrics, app, command, FallbackReason::Overload, &event.asked());
+        let record = self.live.keeps_decisions.then(|| journal::decision(&event, SystemTime::now()));
+        let place = self.shared.before_lane.try_acquire();
+        let at_once = match &place {
+            _ if Instant::now() >= deadline => Some(FallbackReason::Timeout),
+            Err(_) => Some(FallbackReason::Overload),
+            Ok(_) => None,
         };
+        if let Some(reason) = at_once {
+            let (answer, response) = self.fall_back(metrics, app, command, reason, &event.asked());
+            if let Some(record) = record {
+                self.keep_decision(record, &answer, Instant::now()).await;
+            }
+            return response;
+        }
         let question = Question::new(command, event, deadline, SystemTime::now());
         let (deciders, fallbacks) = (self.live.deciders.of(command), &self.live.plan(app).fallbacks);
         let Decided { answer, said, failure, steps } = self.shared.router.decide(question, deciders, fallbacks).await;
@@ -174,6 +183,9 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         }
         let late = self.live.late;
         self.shared.recorder.record(Sent { command, said, late }, steps);
+        if let Some(record) = record {
+            self.keep_decision(record, &answer, deadline).await;
+        }
         self.answered_before(metrics, deadline);
         answer::ok(&answer)
     }
@@ -193,38 +205,86 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         command: Command,
         reason: FallbackReason,
         asked: &[UserId],
-    ) -> HttpResponse {
+    ) -> (Answer, HttpResponse) {
         metrics.fell_back(reason);
         self.answered_before(metrics, self.deadline(app, Some(command)));
-        answer::ok(&self.live.plan(app).fallbacks.answer(command, asked))
+        let fallback = self.live.plan(app).fallbacks.answer(command, asked);
+        let response = answer::ok(&fallback);
+        (fallback, response)
     }
 
-    /// Handlers of after-callbacks are started, and drive themselves from there.
-    fn acknowledge(&self, metrics: &CommandMetrics, event: Event) -> HttpResponse {
+    /// Makes a decision durable, for audit, before it is sent; but no journal that is slow or down changes the answer.
+    async fn keep_decision(&self, record: Record, answer: &Answer, deadline: Instant) {
+        if let Health::CannotKeep(reason) = self.shared.journal.health() {
+            return tracing::error!("a decision was not kept: {reason}");
+        }
+        let (journal, record) = (self.shared.journal.clone(), Record { answer: Some(answer.body().clone()), ..record });
+        // A task of its own: it goes on where nobody waits for it any more.
+        let keeping = self.shared.spawn(async move {
+            if let Err(error) = journal.append(record).await {
+                tracing::error!("a decision was not kept: {error}");
+            }
+        });
+        let _ = timeout_at(deadline.min(Instant::now() + MAX_AUDIT), keeping).await;
+    }
+
+    /// Says that an after-callback was taken, once it is durable.
+    async fn acknowledge(&self, metrics: &CommandMetrics, event: Event) -> HttpResponse {
         let command = event.command().known();
-        let place = Arc::clone(&self.shared.after_lane).try_acquire_owned().ok();
-        let Some(place) = place.filter(|_| !self.shared.is_pressed()) else {
+        // What nobody knows may be a before-callback: it must not stand in the way of a user.
+        let or_ok = |response| if command.is_some() { response } else { answer::ok(&Answer::OK) };
+        let place = self.shared.after_lane.try_acquire().ok();
+        let Some(_place) = place.filter(|_| !self.shared.is_pressed()) else {
             metrics.count(Outcome::Shed);
-            // What nobody knows may be a before-callback: it must not stand in the way of a user.
-            return if command.is_some() { answer::overloaded() } else { answer::ok(&Answer::OK) };
+            return or_ok(answer::overloaded());
         };
         let deadline = self.deadline(event.query().sdk_app_id, command);
-        if let Some(running) = self.shared.router.observe(event, deadline) {
-            self.shared.spawn(async move {
-                if let Err(error) = running.await {
-                    tracing::warn!(command = command.map_or("unknown", Command::as_str), "handler gave up: {error}");
-                }
-                drop(place);
-            });
-        }
-        metrics.count(Outcome::Acknowledged);
+        let outcome = match self.keep(journal::record(&event, SystemTime::now()), deadline).await {
+            Ok(Appended::Kept(_)) => Outcome::Acknowledged,
+            Ok(Appended::Duplicate) => Outcome::Duplicate,
+            Err(NotKept::Busy) => {
+                metrics.count(Outcome::Shed);
+                return or_ok(answer::overloaded());
+            }
+            Err(NotKept::Lost) => {
+                metrics.count(Outcome::Lost);
+                return or_ok(answer::not_kept());
+            }
+        };
+        metrics.count(outcome);
         self.shared.metrics.answered(Phase::After, self.arrived.elapsed());
         answer::ok(&Answer::OK)
+    }
+
+    /// Makes an event durable.
+    async fn keep(&self, record: Record, deadline: Instant) -> Result<Appended, NotKept> {
+        let began = Instant::now();
+        let appended = timeout_at(deadline, self.shared.journal.append(record)).await;
+        self.shared.metrics.appended(began.elapsed());
+        let problem = match appended {
+            Ok(Ok(appended)) => return Ok(appended),
+            Ok(Err(AppendError::Busy)) => return Err(NotKept::Busy),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the journal took too long; it may be kept nevertheless".to_owned(),
+        };
+        tracing::error!("a callback was not kept: {problem}");
+        Err(NotKept::Lost)
     }
 
     fn deadline(&self, app: Option<u64>, command: Option<Command>) -> Instant {
         self.arrived + self.live.deadline(app, command)
     }
+}
+
+/// No answer waits longer for its place in the journal.
+const MAX_AUDIT: Duration = Duration::from_millis(100);
+
+/// Why an event is not kept.
+enum NotKept {
+    /// There is too much to do.
+    Busy,
+    /// The journal cannot.
+    Lost,
 }
 
 /// All `X-Forwarded-For` of a request, joined as if they were one; none where one of them is not text.

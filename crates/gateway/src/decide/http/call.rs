@@ -18,16 +18,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::breaker::{Breaker, Permit};
-use super::client::Client;
 use super::failure::Failure;
-use super::target::Target;
 use super::{Format, json, passthrough};
+use crate::http_client::{Client, Url};
 use crate::metrics::DeciderMetrics;
 
 /// A service, and what is known of it.
 pub(super) struct Service {
     pub(super) client: Client,
-    pub(super) target: Target,
+    pub(super) url: Url,
     pub(super) format: Format,
     pub(super) token: Option<SecretString>,
     pub(super) timeout: Option<Duration>,
@@ -97,7 +96,7 @@ impl Call {
     }
 
     fn request(&self) -> Result<Request<Full<Bytes>>, Failure> {
-        let Service { target, format, token, .. } = &*self.service;
+        let Service { url, format, token, .. } = &*self.service;
         let (event, token) = (self.question.event(), token.as_ref().map(ExposeSecret::expose_secret));
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         let (query, body) = match format {
@@ -110,7 +109,7 @@ impl Call {
         };
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = target.with(&query)?;
+        *request.uri_mut() = url.with(&query)?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(request)
     }

@@ -1,5 +1,7 @@
 use chathook_router::{DispatchError, FallbackReason};
 
+use crate::http_client::{NoUrl, root_cause};
+
 /// Why a service gave no decision. The names of the variants are the reasons in metrics. None says what users wrote, or
 /// what the service did.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
@@ -44,7 +46,6 @@ impl Failure {
         }
     }
 
-    /// What stands at the bottom of `error` says what happened.
     pub(super) fn of_client(error: &hyper_util::client::legacy::Error) -> Self {
         match error.is_connect() {
             true => Self::Connect(root_cause(error)),
@@ -59,12 +60,10 @@ impl From<hyper::Error> for Failure {
     }
 }
 
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
+impl From<NoUrl> for Failure {
+    fn from(_: NoUrl) -> Self {
+        Self::Decode(NoUrl::WHY)
     }
-    cause.to_string()
 }
 
 impl From<Failure> for DispatchError {

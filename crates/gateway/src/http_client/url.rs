@@ -1,20 +1,18 @@
 use hyper::Uri;
 use hyper::http::uri::{Authority, Parts, PathAndQuery, Scheme};
 
-use super::failure::Failure;
-
 /// Where a service is.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(crate) struct Url {
     scheme: Scheme,
     authority: Authority,
     /// With the query of its own.
     path: PathAndQuery,
 }
 
-impl Target {
+impl Url {
     /// Reads an `http` or `https` URL. What is wrong is said without the URL, which may have a key in its query.
-    pub(super) fn parse(url: &str) -> Result<Self, String> {
+    pub(crate) fn parse(url: &str) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|error| format!("is not a URL: {error}"))?;
         let Parts { scheme: Some(scheme), authority: Some(authority), path_and_query, .. } = uri.into_parts() else {
             return Err("has to be a whole URL, such as http://moderation:8080/callback".to_owned());
@@ -23,7 +21,9 @@ impl Target {
             return Err("has to begin with http:// or https://".to_owned());
         }
         if authority.as_str().contains('@') {
-            return Err("has a user or a password, which are not sent; a service knows chathook by `token`".to_owned());
+            return Err(
+                "has a user or a password, which are not sent; a service knows chathook by its signature".to_owned()
+            );
         }
         let (host, has_port) = (authority.host(), authority.as_str() != authority.host());
         if host.is_empty() || (has_port && authority.port_u16().is_none_or(|port| port == 0)) {
@@ -36,12 +36,12 @@ impl Target {
         Ok(Self { scheme, authority, path })
     }
 
-    pub(super) fn is_https(&self) -> bool {
+    pub(crate) fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
     }
 
     /// The URL with `query` after its own, byte for byte.
-    pub(super) fn with(&self, query: &str) -> Result<Uri, Failure> {
+    pub(crate) fn with(&self, query: &str) -> Result<Uri, NoUrl> {
         let own = self.path.as_str();
         let path = match (query, own.rsplit_once('?')) {
             ("", _) => self.path.clone(),
@@ -53,21 +53,27 @@ impl Target {
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(path);
-        Uri::from_parts(parts).map_err(|_| NO_URL)
+        Uri::from_parts(parts).map_err(|_| NoUrl)
     }
 }
 
-const NO_URL: Failure = Failure::Decode(
-    "its URL and the query of the callback make no URL: they are too long together, or have what a URL cannot have",
-);
+/// The URL and a query make no URL together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", Self::WHY)]
+pub(crate) struct NoUrl;
 
-fn joined(own: &str, between: &str, query: &str) -> Result<PathAndQuery, Failure> {
-    PathAndQuery::from_maybe_shared([own, between, query].concat()).map_err(|_| NO_URL)
+impl NoUrl {
+    pub(crate) const WHY: &str =
+        "its URL and the query of the callback make no URL: they are too long together, or have what a URL cannot have";
+}
+
+fn joined(own: &str, between: &str, query: &str) -> Result<PathAndQuery, NoUrl> {
+    PathAndQuery::from_maybe_shared([own, between, query].concat()).map_err(|_| NoUrl)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{NO_URL, Target};
+    use super::{NoUrl, Url};
 
     #[test]
     fn the_query_of_the_callback_follows_that_of_the_url() {
@@ -81,15 +87,15 @@ mod tests {
             ("http://a/hook?key", "", "http://a/hook?key"),
             ("http://a/im%20chat/", "&=&%e4+~'(*)!|[]`{}\\^&", "http://a/im%20chat/?&=&%e4+~'(*)!|[]`{}\\^&"),
         ] {
-            assert_eq!(Target::parse(url).unwrap().with(query).unwrap().to_string(), whole);
+            assert_eq!(Url::parse(url).unwrap().with(query).unwrap().to_string(), whole);
         }
     }
 
     #[test]
     fn what_does_not_fit_into_a_url_is_not_sent() {
-        let target = Target::parse("http://a/").unwrap();
-        assert_eq!(target.with("a b").unwrap_err(), NO_URL);
-        assert_eq!(target.with(&"x".repeat(70_000)).unwrap_err(), NO_URL);
+        let url = Url::parse("http://a/").unwrap();
+        assert_eq!(url.with("a b").unwrap_err(), NoUrl);
+        assert_eq!(url.with(&"x".repeat(70_000)).unwrap_err(), NoUrl);
     }
 
     #[test]
@@ -114,7 +120,7 @@ mod tests {
             "http://é/",
             "",
         ] {
-            let problem = Target::parse(url).unwrap_err();
+            let problem = Url::parse(url).unwrap_err();
             assert!(!problem.contains("u:p"), "{problem}");
         }
     }

@@ -1,0 +1,131 @@
+use serde_json::Value;
+
+use super::admin::{Admin, by, rows, text};
+use super::{Failed, print};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    admin: Admin,
+    #[command(subcommand)]
+    call: Option<Call>,
+    #[command(flatten)]
+    filter: Filter,
+}
+
+#[derive(clap::Args)]
+struct Filter {
+    /// Only these commands, separated by commas.
+    #[arg(long)]
+    command: Option<String>,
+    /// Only events in whose body this account stands.
+    #[arg(long)]
+    user: Option<String>,
+    /// Only this conversation, as `ordering_key` shows it: group/@TGS#1 or pair/u_1/u_2.
+    #[arg(long)]
+    key: Option<String>,
+    /// Only events received at this time or later: 2026-01-31T12:00:00Z, or 15m for so long ago.
+    #[arg(long)]
+    since: Option<String>,
+    /// Only events received before this time.
+    #[arg(long)]
+    until: Option<String>,
+    /// Only events that are so far: pending, retrying, delivered or dead.
+    #[arg(long)]
+    state: Option<String>,
+    /// Of which target the state is meant; any, when it is not there.
+    #[arg(long)]
+    target: Option<String>,
+    /// Only events before this position: the next page.
+    #[arg(long)]
+    before: Option<u64>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+}
+
+#[derive(clap::Subcommand)]
+enum Call {
+    /// Shows one event, with every attempt to deliver it.
+    Show {
+        /// Its position in the journal.
+        position: u64,
+    },
+    /// Delivers an event to a target again, or for the first time.
+    Replay {
+        /// Its position in the journal.
+        position: u64,
+        /// The target.
+        #[arg(long)]
+        to: String,
+    },
+}
+
+pub(super) async fn run(args: &Args) -> Result<(), Failed> {
+    match &args.call {
+        None => list(&args.admin, &args.filter).await,
+        Some(Call::Show { position }) => {
+            let event = args.admin.get(&["events", &position.to_string()], &[]).await?;
+            if args.admin.json { pretty(&event) } else { show(&event) }
+        }
+        Some(Call::Replay { position, to }) => {
+            let query = [("target", Some(to.clone())), ("by", by())];
+            args.admin.post(&["events", &position.to_string(), "replay"], &query).await?;
+            print(&format!("event {position} will be delivered to {to}"));
+            Ok(())
+        }
+    }
+}
+
+async fn list(admin: &Admin, filter: &Filter) -> Result<(), Failed> {
+    let query = [
+        ("command", filter.command.clone()),
+        ("user", filter.user.clone()),
+        ("key", filter.key.clone()),
+        ("since", filter.since.clone()),
+        ("until", filter.until.clone()),
+        ("state", filter.state.clone()),
+        ("target", filter.target.clone()),
+        ("before", filter.before.map(|before| before.to_string())),
+        ("limit", Some(filter.limit.to_string())),
+    ];
+    let events = admin.get(&["events"], &query).await?;
+    if admin.json {
+        return pretty(&events);
+    }
+    print(&format!("{:>10}  {:<24}  {:<40}  {:<32}  TARGETS", "POSITION", "RECEIVED", "COMMAND", "CONVERSATION"));
+    for event in rows(&events) {
+        let targets = event.get("targets").and_then(Value::as_object).into_iter().flatten();
+        let targets = targets.map(|(target, state)| format!("{target}: {}", state.as_str().unwrap_or("-")));
+        let [position, received, command, key] =
+            ["position", "received", "command", "ordering_key"].map(|field| text(event, field));
+        let targets = targets.collect::<Vec<_>>().join(", ");
+        print(&format!("{position:>10}  {received:<24}  {command:<40}  {key:<32}  {targets}"));
+    }
+    Ok(())
+}
+
+fn show(event: &Value) -> Result<(), Failed> {
+    for field in ["position", "id", "sdk_app_id", "command", "ordering_key", "received", "query", "body", "answer"] {
+        if event.get(field).is_some_and(|value| !value.is_null()) {
+            print(&format!("{field:<13} {}", text(event, field)));
+        }
+    }
+    for target in event.get("targets").into_iter().flat_map(rows) {
+        print(&format!("{:<13} {}: {}", "target", text(target, "target"), text(target, "state")));
+        for attempt in target.get("attempts").into_iter().flat_map(rows) {
+            let [at, took, led_to, detail] =
+                ["at", "milliseconds", "led_to", "detail"].map(|field| text(attempt, field));
+            print(&format!("{:<13}   {at}  {took} ms  {led_to}: {detail}", ""));
+        }
+        if target.get("due").is_some() {
+            print(&format!("{:<13}   again at {}", "", text(target, "due")));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn pretty(value: &Value) -> Result<(), Failed> {
+    print(&serde_json::to_string_pretty(value).map_err(|error| Failed::Outcome(error.to_string()))?);
+    Ok(())
+}

@@ -1,0 +1,272 @@
+//! Kafka as a target, or whatever speaks its protocol.
+
+mod partitioner;
+mod producer;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use chathook_journal::Record;
+use chrono::DateTime;
+use futures_util::FutureExt;
+use rskafka::BackoffConfig;
+use rskafka::client::partition::UnknownTopicHandling;
+use rskafka::client::{ClientBuilder, Credentials, SaslConfig};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+use self::producer::{Producer, failed};
+use super::cloudevent::{CloudEvent, MEDIA_TYPE};
+use super::link::Link;
+use super::{Delivered, Next, Undelivered};
+use crate::config::{Invalid, Secret, duration};
+use crate::tls;
+
+/// `kafka = { ... }`: a topic gets each event as a record, whose key is the conversation and whose value is a structured
+/// CloudEvent.
+///
+/// Delivered means that all replicas in sync have it (`acks=all`). Keys go to the partitions that the Java client would
+/// choose; events without a conversation go round.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// The brokers to begin with, such as `["kafka-0:9092", "kafka-1:9092"]`.
+    pub brokers: Vec<String>,
+    /// The topic, which has to be there. Default: `chat`.
+    #[serde(default = "default_topic")]
+    pub topic: String,
+    /// Whether to speak TLS. Default: `false`.
+    #[serde(default)]
+    pub tls: bool,
+    /// Authorities of the brokers' certificates, in place of those that the system trusts.
+    pub ca: Option<PathBuf>,
+    /// A user, with `password` (SASL).
+    pub user: Option<String>,
+    /// The user's password.
+    pub password: Option<Secret>,
+    /// How the password is shown. Default: `plain`.
+    #[serde(default)]
+    pub mechanism: Mechanism,
+    /// How long one attempt may take, connecting included. Default: `10s`.
+    #[serde(default = "super::default_timeout", deserialize_with = "duration")]
+    pub timeout: Duration,
+}
+
+/// How a password is shown to a broker (SASL).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mechanism {
+    /// As it is: with TLS only.
+    #[default]
+    Plain,
+    /// `SCRAM-SHA-256`.
+    #[serde(rename = "scram-sha-256")]
+    ScramSha256,
+    /// `SCRAM-SHA-512`.
+    #[serde(rename = "scram-sha-512")]
+    ScramSha512,
+}
+
+fn default_topic() -> String {
+    "chat".to_owned()
+}
+
+impl Config {
+    /// Checks what can be checked without any file.
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        let wrong = |key: &str, problem: &str| Err(Invalid::new(format!("kafka.{key}"), problem));
+        let is_address = |broker: &String| {
+            broker
+                .rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse().is_ok_and(|port: u16| port > 0))
+        };
+        let is_in_topics = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        match self {
+            Self { brokers, .. } if brokers.is_empty() => wrong("brokers", "names no broker"),
+            Self { brokers, .. } if !brokers.iter().all(is_address) => {
+                wrong("brokers", "has to have a host and a port each, such as kafka:9092")
+            }
+            Self { topic, .. } if topic.is_empty() || topic.len() > 249 || !topic.chars().all(is_in_topics) => {
+                wrong("topic", "must be 1 to 249 letters, digits, `.`, `_` and `-`")
+            }
+            Self { user: Some(_), password: None, .. } | Self { user: None, password: Some(_), .. } => {
+                wrong("user", "`user` and `password` go together")
+            }
+            Self { tls: false, ca: Some(_), .. } => wrong("ca", "is of no use without `tls = true`"),
+            Self { timeout: Duration::ZERO, .. } => wrong("timeout", "must be more than zero"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The files that it is made of.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.password.iter().filter_map(Secret::file).chain(self.ca.as_deref())
+    }
+}
+
+/// A topic at work.
+pub(crate) struct KafkaTarget {
+    cluster: Arc<Cluster>,
+    link: Link<Arc<Topic>>,
+    /// Counts events without a key.
+    round: AtomicUsize,
+}
+
+/// Whom to connect to, and as whom.
+struct Cluster {
+    brokers: Vec<String>,
+    topic: String,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    sasl: Option<SaslConfig>,
+    timeout: Duration,
+}
+
+/// The partitions of the topic.
+struct Topic {
+    partitions: Vec<Producer>,
+    since: Instant,
+}
+
+/// Partitions that were added are found after this time.
+const MAX_AGE: Duration = Duration::from_mins(5);
+
+impl KafkaTarget {
+    /// Reads the files of `config`.
+    pub(crate) fn open(config: &Config) -> Result<Self, Invalid> {
+        let password = config.password.as_ref().map(Secret::read).transpose();
+        let password = password.map_err(|problem| Invalid::new("kafka.password", problem))?;
+        let sasl = config.user.clone().zip(password).map(|(user, password)| {
+            let credentials = Credentials::new(user, password.expose_secret().to_owned());
+            match config.mechanism {
+                Mechanism::Plain => SaslConfig::Plain(credentials),
+                Mechanism::ScramSha256 => SaslConfig::ScramSha256(credentials),
+                Mechanism::ScramSha512 => SaslConfig::ScramSha512(credentials),
+            }
+        });
+        let tls = config.tls.then(|| tls::client::config("kafka", config.ca.as_deref())).transpose()?;
+        let cluster = Cluster {
+            brokers: config.brokers.clone(),
+            topic: config.topic.clone(),
+            tls: tls.map(Arc::new),
+            sasl,
+            timeout: config.timeout,
+        };
+        Ok(Self { cluster: Arc::new(cluster), link: Link::new(config.timeout), round: AtomicUsize::new(0) })
+    }
+
+    pub(crate) async fn deliver(&self, event: &Record) -> Result<Delivered, Undelivered> {
+        let record = record(event)?;
+        let limit = Instant::now() + self.cluster.timeout;
+        let no_answer = || Undelivered::no_answer(self.cluster.timeout);
+        let is_young = |topic: &Arc<Topic>| topic.since.elapsed() < MAX_AGE;
+        let cluster = Arc::clone(&self.cluster);
+        let connected = self.link.get(is_young, || async move { cluster.connect().await }.boxed());
+        let linked = timeout_at(limit, connected).await.unwrap_or_else(|_| Err(no_answer()))?;
+        let count = linked.it.partitions.len();
+        let number = match &record.key {
+            Some(key) => partitioner::partition(key, count),
+            None => self.round.fetch_add(1, Ordering::Relaxed).checked_rem(count).unwrap_or_default(),
+        };
+        let Some(partition) = linked.it.partitions.get(number) else {
+            return Err(Undelivered::retry("the topic has no partition"));
+        };
+        let produced = timeout_at(limit, partition.produce(record)).await.unwrap_or_else(|_| Err(no_answer()));
+        if produced.as_ref().is_err_and(|failure| failure.next != Next::Dead) {
+            self.link.discard(&linked);
+        }
+        produced
+    }
+}
+
+impl Cluster {
+    async fn connect(&self) -> Result<Arc<Topic>, Undelivered> {
+        let backoff = BackoffConfig {
+            init_backoff: Duration::from_millis(50),
+            max_backoff: Duration::from_secs(1),
+            base: 2.0,
+            deadline: Some(self.timeout),
+        };
+        let mut client = ClientBuilder::new(self.brokers.clone()).client_id("chathook").backoff_config(backoff);
+        if let Some(tls) = &self.tls {
+            client = client.tls_config(Arc::clone(tls));
+        }
+        if let Some(sasl) = &self.sasl {
+            client = client.sasl_config(sasl.clone());
+        }
+        let client = client.build().await.map_err(|error| failed(&error))?;
+        let topics = client.list_topics().await.map_err(|error| failed(&error))?;
+        let Some(topic) = topics.into_iter().find(|topic| topic.name == self.topic) else {
+            return Err(Undelivered::retry(format!("there is no topic {}", self.topic)));
+        };
+        let mut partitions = Vec::new();
+        // In the order of their numbers, which are 0, 1, 2 and so on.
+        for number in topic.partitions {
+            let partition = client.partition_client(&self.topic, number, UnknownTopicHandling::Error);
+            let partition = partition.await.map_err(|error| failed(&error))?;
+            partitions.push(Producer::new(partition, self.timeout));
+        }
+        Ok(Arc::new(Topic { partitions, since: Instant::now() }))
+    }
+}
+
+fn record(event: &Record) -> Result<rskafka::record::Record, Undelivered> {
+    let received = event.received.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let milliseconds = i64::try_from(received.as_millis()).unwrap_or(i64::MAX);
+    Ok(rskafka::record::Record {
+        key: event.key.as_ref().map(|key| key.as_bytes().to_vec()),
+        value: Some(CloudEvent::of(event).json()?),
+        headers: BTreeMap::from([("content-type".to_owned(), MEDIA_TYPE.as_bytes().to_vec())]),
+        timestamp: DateTime::from_timestamp_millis(milliseconds).unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cloudevent::tests::event;
+    use super::{Config, KafkaTarget, Mechanism, record};
+
+    #[test]
+    fn keys_are_read_and_checked() {
+        let read = |toml: &str| toml::from_str::<Config>(toml);
+        let config = read("brokers = [\"a:9092\", \"[::1]:9092\"]").unwrap();
+        assert_eq!((config.topic.as_str(), config.tls, config.mechanism), ("chat", false, Mechanism::Plain));
+        config.check().unwrap();
+        KafkaTarget::open(&config).unwrap();
+        let scram = "brokers = [\"a:1\"]\nuser = \"u\"\npassword = \"k3y\"\nmechanism = \"scram-sha-512\"\ntls = true";
+        let scram = read(scram).unwrap();
+        assert_eq!(scram.mechanism, Mechanism::ScramSha512);
+        assert!(scram.check().is_ok() && !format!("{scram:?}").contains("k3y"));
+        for (toml, key) in [
+            ("brokers = []", "kafka.brokers"),
+            ("brokers = [\"kafka\"]", "kafka.brokers"),
+            ("brokers = [\"kafka:0\"]", "kafka.brokers"),
+            ("brokers = [\":9092\"]", "kafka.brokers"),
+            ("brokers = [\"a:1\"]\ntopic = \"\"", "kafka.topic"),
+            ("brokers = [\"a:1\"]\ntopic = \"chat {app}\"", "kafka.topic"),
+            ("brokers = [\"a:1\"]\nuser = \"u\"", "kafka.user"),
+            ("brokers = [\"a:1\"]\nca = \"ca.pem\"", "kafka.ca"),
+            ("brokers = [\"a:1\"]\ntimeout = \"0s\"", "kafka.timeout"),
+        ] {
+            assert_eq!(read(toml).unwrap().check().unwrap_err().key, key, "{toml}");
+        }
+        assert!(read("").is_err() && read("brokers = \"a:1\"").is_err());
+        assert!(read("brokers = [\"a:1\"]\nmechanism = \"gssapi\"").is_err());
+    }
+
+    #[test]
+    fn a_record_has_the_conversation_as_its_key() {
+        let mut event = event("State.StateChange", "{}");
+        let sent = record(&event).unwrap();
+        assert_eq!(sent.key.as_deref(), Some(&b"group/@TGS#1"[..]));
+        assert_eq!(sent.headers["content-type"], b"application/cloudevents+json");
+        assert_eq!(sent.timestamp.timestamp_millis(), 1_718_000_000_123);
+        assert!(sent.value.unwrap().starts_with(br#"{"specversion":"1.0","#));
+        event.key = None;
+        assert_eq!(record(&event).unwrap().key, None);
+    }
+}
