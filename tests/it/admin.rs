@@ -55,7 +55,10 @@ async fn health_and_readiness_are_told_apart_from_callbacks() {
     let gateway = TestGateway::start(&config("")).await;
     assert_eq!(gateway.get("/healthz").await.status, 200);
     let ready = gateway.get("/readyz").await;
-    assert_eq!((ready.status, ready.body.as_str()), (200, r#"{"ready":true,"detail":"takes callbacks"}"#));
+    assert_eq!(
+        (ready.status, ready.body.as_str()),
+        (200, r#"{"ready":true,"detail":"takes callbacks; journal: sqlite, fsync at every commit"}"#)
+    );
     assert_eq!(gateway.get("/").await.status, 404, "no callbacks here");
 }
 

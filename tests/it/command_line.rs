@@ -122,12 +122,12 @@ fn check_shows_the_fallback_of_every_command() {
     };
     assert_eq!(
         row("C2C.CallbackBeforeSendMsg"),
-        ["C2C.CallbackBeforeSendMsg", "before", "1500ms", "reject", "nobody:", "allowed"]
+        ["C2C.CallbackBeforeSendMsg", "before", "1500ms", "reject", "nobody:", "allowed", "not", "kept"]
     );
     assert_eq!(row("Group.CallbackBeforeSendMsg")[3], "drop");
     assert_eq!(row("Group.CallbackBeforeCreateGroup")[3], "reject", "has no drop");
     assert_eq!(row("Chatbot.InterfaceInvocation")[3], "allow", "cannot be refused");
-    assert_eq!(row("State.StateChange").last().unwrap(), "-");
+    assert_eq!(row("State.StateChange"), ["State.StateChange", "after", "-", "-", "-", "kept", "only"]);
 }
 
 #[test]

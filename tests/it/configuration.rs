@@ -156,7 +156,8 @@ fn an_address_in_use_is_an_error_that_names_the_key() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("taken.toml");
     std::fs::write(&file, config("").replace("listen = \"127.0.0.1:0\"", &format!("listen = \"{address}\""))).unwrap();
-    let output = Command::new(binary()).args(["serve", "--config"]).arg(&file).output().unwrap();
+    let output =
+        Command::new(binary()).current_dir(dir.path()).args(["serve", "--config"]).arg(&file).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(&format!("callbacks.listen: cannot listen on {address}")), "{said}");
@@ -196,6 +197,8 @@ fn the_documented_file_has_every_key_at_its_default() {
                 "on_failure = \"reject\"",
                 "on_failure = {",
                 "deadline = \"1s\"",
+                "max_size",
+                "nats = ",
             ]
             .iter()
             .any(|key| line.starts_with(key))
@@ -207,6 +210,9 @@ fn the_documented_file_has_every_key_at_its_default() {
     let examples = uncommented(&text)
         .replace("unsigned = false\n", "")
         .replacen("tokens = [{ env", "# ", 1)
+        .replace("engine = \"sqlite\"", "engine = \"jetstream\"")
+        .replace("max_size = \"20GiB\"", "")
+        .replace("secrets = [{ env = \"CRM_SECRET\" }]", "")
         .replace("mask = \"*\"\n", "");
     parse(&examples);
     // And there is no key that the file does not tell of: serde lists them in its error.
@@ -227,6 +233,7 @@ fn the_documented_file_has_every_key_at_its_default() {
         ),
         ("[admin]", &["listen"]),
         ("[[app]]", &["sdk_app_id", "tokens", "max_age", "unsigned", "decide"]),
+        ("[journal]", &["engine", "path", "max_size", "nats", "dedup_window", "retention", "decisions"]),
         ("[log]", &["level", "format"]),
         ("[shutdown]", &["delay", "grace"]),
     ] {
@@ -246,6 +253,26 @@ fn the_documented_file_has_every_key_at_its_default() {
         for key in known.split("there are ").nth(1).unwrap_or_else(|| panic!("{known}")).split(", ") {
             let is_told = text.contains(&format!("# {key} = ")) || text.contains(&format!("# [decider.{key}]"));
             assert!(is_told, "{section} does not tell of {key}");
+        }
+    }
+    let targets = &text[text.find("# Who gets events").unwrap()..];
+    for section in ["", "[target.retry]", "[target.http]"] {
+        let app = "[[app]]\nsdk_app_id = 1\nunsigned = true\n[[target]]\n";
+        let known = error(&format!("{app}{section}\nzzzzzzzzzzzz = 1\n"), &[]);
+        for key in known.split("there are ").nth(1).unwrap_or_else(|| panic!("{known}")).split(", ") {
+            let is_told = targets.contains(&format!("# {key} = ")) || targets.contains(&format!("# [target.{key}]"));
+            assert!(is_told, "{section} does not tell of {key}");
+        }
+    }
+    // Tables on one line.
+    for table in ["file", "handlers", "kafka", "nats", "rabbitmq", "redis"] {
+        let app = "[[app]]\nsdk_app_id = 1\nunsigned = true\n[[target]]\n";
+        let known = error(&format!("{app}{table} = {{ zzzzzzzzzzzz = 1 }}\n"), &[]);
+        let line = targets.lines().find(|line| line.starts_with(&format!("# {table} = "))).unwrap();
+        for key in known.split("there are ").nth(1).unwrap_or_else(|| panic!("{known}")).split(", ") {
+            let is_told = line.contains(&format!("{key} = ")) || targets.contains(&format!("`{key}`"));
+            // What `tls`, `ca` and the like mean is told once.
+            assert!(is_told || key == "ca", "{table} does not tell of {key}");
         }
     }
 }

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod deliver;
+mod jetstream;
+mod deliver_brokers;
+mod deliver_http;
 mod every_command;
 mod verification;
 mod bad_input;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chathook_tests::{OK, TestGateway, config, request, signed};
+use chathook_tests::{OK, TestGateway, config, journal_in, request, signed};
 
 const BEFORE: &str = "Group.CallbackBeforeSendMsg";
 const MESSAGE: &str = r#"{"GroupId":"g","From_Account":"u","MsgBody":[]}"#;
@@ -66,7 +66,9 @@ async fn a_decision_is_waited_for_while_a_handler_finishes_and_nobody_new_is_lef
     let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let (seen, open) = (begun.clone(), Arc::clone(&gate));
-    let config = chathook_gateway::Config::parse(&config(""), std::path::Path::new("test.toml"), []).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        chathook_gateway::Config::parse(&config(""), "test.toml".as_ref(), journal_in(dir.path(), "")).unwrap();
     let gateway = chathook_gateway::Gateway::builder(config)
         .before(move |_cx: chathook_router::Ctx, _msg: chathook_protocol::group::BeforeSendMsg| {
             let (seen, open) = (seen.clone(), Arc::clone(&open));
@@ -77,6 +79,7 @@ async fn a_decision_is_waited_for_while_a_handler_finishes_and_nobody_new_is_lef
             }
         })
         .build()
+        .await
         .unwrap();
     let address = gateway.callbacks_address();
     let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -139,7 +142,8 @@ async fn handlers_of_acknowledged_callbacks_may_finish() {
     let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
     let finish = Arc::new(tokio::sync::Semaphore::new(0));
     let toml = config("");
-    let config = chathook_gateway::Config::parse(&toml, std::path::Path::new("test.toml"), []).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let config = chathook_gateway::Config::parse(&toml, "test.toml".as_ref(), journal_in(dir.path(), &toml)).unwrap();
     let gate = Arc::clone(&finish);
     let finished = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let seen = Arc::clone(&finished);
@@ -154,6 +158,7 @@ async fn handlers_of_acknowledged_callbacks_may_finish() {
             }
         })
         .build()
+        .await
         .unwrap();
     let address = gateway.callbacks_address();
     let (stop, stopped) = tokio::sync::oneshot::channel();

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::wire::{Connection, Response, request};
@@ -27,12 +28,12 @@ pub struct TestGateway {
     log: Log,
     /// Makes us read no more of the log.
     deaf: Arc<Notify>,
-    dir: Option<TempDir>,
+    dir: TempDir,
 }
 
 enum Runs {
     Process(Child),
-    Library(Option<oneshot::Sender<()>>),
+    Library(Option<(oneshot::Sender<()>, JoinHandle<std::io::Result<()>>)>),
 }
 
 /// What the program has written so far; a reader can wait for more.
@@ -91,6 +92,13 @@ fn build(target: &[&str]) -> PathBuf {
     profile.to_owned()
 }
 
+/// The variable that puts the journal into a folder, unless the configuration says where it is.
+#[must_use]
+pub fn journal_in(dir: &Path, toml: &str) -> Option<(String, String)> {
+    let path = dir.join("journal.db").to_str().expect("a path of text").to_owned();
+    (!toml.contains("[journal]")).then(|| ("CHATHOOK__JOURNAL__PATH".to_owned(), path))
+}
+
 impl TestGateway {
     /// Starts the program with the configuration `toml`.
     pub async fn start(toml: &str) -> Self {
@@ -114,6 +122,7 @@ impl TestGateway {
         let file = dir.path().join("chathook.toml");
         std::fs::write(&file, toml).expect("the folder can be written");
         let mut command = Command::new(program.as_ref());
+        command.envs(journal_in(dir.path(), toml));
         call(&mut command, &file);
         let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("the program starts");
         let log = Log::default();
@@ -145,7 +154,7 @@ impl TestGateway {
                 () = is_deaf.notified() => std::future::pending().await,
             }
         });
-        Self { callbacks, admin, runs: Runs::Process(child), log, deaf, dir: Some(dir) }
+        Self { callbacks, admin, runs: Runs::Process(child), log, deaf, dir }
     }
 
     /// Starts a gateway with handlers in this process.
@@ -157,13 +166,14 @@ impl TestGateway {
         state: S,
         handlers: impl FnOnce(GatewayBuilder<S>) -> GatewayBuilder<S>,
     ) -> Self {
-        let config = Config::parse(toml, Path::new("test.toml"), []).expect("a good configuration");
-        let gateway = handlers(Gateway::with_state(config, state)).build().expect("a gateway");
+        let dir = tempfile::tempdir().expect("a folder for the test");
+        let journal = journal_in(dir.path(), toml);
+        let config = Config::parse(toml, Path::new("test.toml"), journal).expect("a good configuration");
+        let gateway = handlers(Gateway::with_state(config, state)).build().await.expect("a gateway");
         let (callbacks, admin) = (gateway.callbacks_address(), gateway.admin_address());
         let (stop, stopped) = oneshot::channel();
-        tokio::spawn(gateway.run_until(Some(stopped)));
-        let runs = Runs::Library(Some(stop));
-        let gateway = Self { callbacks, admin, runs, log: Log::default(), deaf: Arc::default(), dir: None };
+        let runs = Runs::Library(Some((stop, tokio::spawn(gateway.run_until(Some(stopped))))));
+        let gateway = Self { callbacks, admin, runs, log: Log::default(), deaf: Arc::default(), dir };
         while gateway.get("/readyz").await.status != 200 {
             tokio::task::yield_now().await;
         }
@@ -171,12 +181,9 @@ impl TestGateway {
     }
 
     /// Where its files are.
-    ///
-    /// # Panics
-    /// When it is not a process.
     #[must_use]
     pub fn dir(&self) -> &Path {
-        self.dir.as_ref().expect("a process has a folder").path()
+        self.dir.path()
     }
 
     /// The process.
@@ -270,6 +277,17 @@ impl TestGateway {
         Exit { code: status.code(), log: text(&self.log) }
     }
 
+    /// Stops a gateway of this process in order.
+    ///
+    /// # Panics
+    /// When it is a process, or does not end.
+    pub async fn ended_in_order(mut self) {
+        let Runs::Library(running) = &mut self.runs else { panic!("a process") };
+        let (stop, running) = running.take().expect("it runs");
+        drop(stop);
+        timeout(LIMIT, running).await.expect("it ends").expect("it does not panic").expect("it ends well");
+    }
+
     /// Stops it in order, and gives its log.
     pub async fn stop(self) -> Exit {
         self.signal("TERM");
@@ -279,8 +297,8 @@ impl TestGateway {
 
 impl Drop for TestGateway {
     fn drop(&mut self) {
-        if let Runs::Library(stop) = &mut self.runs {
-            drop(stop.take());
+        if let Runs::Library(running) = &mut self.runs {
+            drop(running.take());
         }
     }
 }

@@ -4,11 +4,13 @@
 mod corpus;
 mod decider;
 mod gateway;
+mod servers;
 mod wire;
 
 pub use corpus::{Sample, samples, shapes};
 pub use decider::{Behaviour, Down, Gate, Request, TestDecider, http_decider};
-pub use gateway::{Exit, TestGateway, binary, config, example};
+pub use gateway::{Exit, TestGateway, binary, config, example, journal_in};
+pub use servers::Server;
 pub use wire::{Connection, Response, request};
 
 /// The application of all tests.

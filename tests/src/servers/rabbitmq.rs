@@ -1,0 +1,73 @@
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+use super::{LIMIT, Server, find, free_port};
+
+impl Server {
+    /// RabbitMQ, whose user is `guest` with the password `guest`. It takes seconds to start.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn rabbitmq() -> Self {
+        let install = "apt-get install rabbitmq-server";
+        // Not the script of the same name in the PATH, which changes the user.
+        let program = find("rabbitmq-server", &["/usr/lib/rabbitmq/bin/rabbitmq-server"], install);
+        // Where its nodes find each other: started here, for else it would start one that stays.
+        let names = free_port();
+        let mut epmd = Command::new(find("epmd", &[], install));
+        epmd.args(["-address", "127.0.0.1", "-port", &names.to_string()]);
+        epmd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let epmd = epmd.kill_on_drop(true).spawn().expect("epmd can be called");
+        let is_up = async {
+            while TcpStream::connect(("127.0.0.1", names)).await.is_err() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LIMIT, is_up).await.expect("epmd starts");
+        let nodes = free_port();
+        let mut server = Self::start((b"AMQP\x00\x00\x09\x01", b"\x01\x00\x00"), move |port, dir| {
+            let mut command = Command::new(&program);
+            command.envs(environment(port, dir)).env("ERL_EPMD_PORT", names.to_string());
+            command.env("RABBITMQ_DIST_PORT", nodes.to_string());
+            command
+        })
+        .await;
+        server.helper = Some(epmd);
+        server
+    }
+
+    /// `amqp://`, the user, and where it is; the virtual host is `/`.
+    #[must_use]
+    pub fn rabbitmq_url(&self) -> String {
+        format!("amqp://guest:guest@{}/%2f", self.address())
+    }
+}
+
+/// Everything of its own.
+fn environment(port: u16, dir: &Path) -> Vec<(&'static str, String)> {
+    let config = format!(
+        "listeners.tcp.1 = 127.0.0.1:{port}\nloopback_users = none\nlog.console = true\nlog.file = false\n\
+         disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.absolute = 512MB\n"
+    );
+    std::fs::write(dir.join("rabbitmq.conf"), config).expect("the folder can be written");
+    std::fs::write(dir.join("plugins"), "[].").expect("the folder can be written");
+    let path = |name: &str| dir.join(name).display().to_string();
+    vec![
+        ("HOME", path("")),
+        ("LANG", "C.UTF-8".to_owned()),
+        ("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf")),
+        ("RABBITMQ_CONF_ENV_FILE", "/dev/null".to_owned()),
+        ("RABBITMQ_ENABLED_PLUGINS_FILE", path("plugins")),
+        ("RABBITMQ_LOG_BASE", path("logs")),
+        ("RABBITMQ_MNESIA_BASE", path("data")),
+        ("RABBITMQ_NODENAME", format!("test{port}@localhost")),
+        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 1:1 +sbwt none".to_owned()),
+        // The script becomes the server, and starts none beside itself.
+        ("RUNNING_UNDER_SYSTEMD", "true".to_owned()),
+    ]
+}
