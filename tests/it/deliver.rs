@@ -498,7 +498,10 @@ async fn an_after_handler_that_fails_or_panics_is_called_again() {
 #[tokio::test]
 async fn an_after_handler_is_told_after_a_restart_of_what_it_did_not_finish() {
     let dir = tempfile::tempdir().unwrap();
-    let toml = kept_in(dir.path(), "").replace("[shutdown]", "[shutdown]\ngrace = \"100ms\"");
+    // What it has still to get is not removed, however old.
+    let toml = kept_in(dir.path(), "")
+        .replace("[shutdown]", "[shutdown]\ngrace = \"100ms\"")
+        .replace("[journal]", "[journal]\ndedup_window = \"1ms\"\nretention = \"1ms\"");
     let begun = Arc::new(tokio::sync::Notify::new());
     let gateway = TestGateway::with(&toml, Arc::clone(&begun), |gateway| {
         gateway.after(|cx: Ctx<Arc<tokio::sync::Notify>>, _added: sns::BlackListAdd| async move {
@@ -540,4 +543,22 @@ async fn a_changed_file_adds_and_takes_away_targets_while_the_gateway_runs() {
     assert_eq!(targets.as_array().unwrap().len(), 1, "{targets}");
     assert_eq!((targets[0]["target"].as_str(), targets[0]["kind"].as_str()), (Some("new"), Some("http")));
     assert_eq!((old.asked(), new.asked()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_target_that_hangs_holds_up_nobody_when_the_file_changes() {
+    let (hangs, good) = (TestDecider::start(|_, _| Behaviour::Hang).await, TestDecider::answering("").await);
+    let dir = tempfile::tempdir().unwrap();
+    let hanging = |more: &str| target("hangs", &hangs.url("/"), &format!("http.timeout = \"1h\"\n{more}"));
+    let gateway = TestGateway::start(&kept_in(dir.path(), &hanging(""))).await;
+    keeps(&gateway, CHANGE, &change("u", 1)).await;
+    hangs.request(0).await;
+    // Both in one change: the one that hangs is another now, and there is a new one.
+    let toml = kept_in(dir.path(), &(hanging("concurrency = 2") + &target("good", &good.url("/"), "")));
+    std::fs::write(gateway.dir().join("chathook.toml"), toml).unwrap();
+    gateway.logged("configuration reloaded").await;
+    keeps(&gateway, CHANGE, &change("u", 2)).await;
+    good.request(0).await;
+    // What was broken off is delivered again.
+    hangs.request(1).await;
 }

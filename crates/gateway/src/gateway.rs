@@ -220,11 +220,11 @@ impl<S: Send + Sync + 'static> GatewayBuilder<S> {
     pub async fn build(self) -> Result<Gateway, StartError> {
         let Self { config, state, router } = self;
         let stamps = reload::stamps_when_read(&config);
+        let material = config.callbacks.tls.as_ref().map(Material::read).transpose();
+        let tls = material.map_err(|invalid| config.error(invalid))?.map(|material| Arc::new(Tls::new(material)));
         let shared = Arc::new(Shared::new(&config, router.build(state)?).await?);
         let targets = shared.targets.prepare(&config.target, &shared.metrics);
         shared.targets.start(targets.map_err(|invalid| config.error(invalid))?).await?;
-        let material = config.callbacks.tls.as_ref().map(Material::read).transpose();
-        let tls = material.map_err(|invalid| config.error(invalid))?.map(|material| Arc::new(Tls::new(material)));
 
         let public = Arc::clone(&shared);
         let answer = move |request: ServiceRequest| {
