@@ -207,8 +207,10 @@ impl NatsConfig {
 
 /// What is kept of an event.
 pub(crate) fn record(event: &Event, received: SystemTime) -> Record {
+    let id = event.id();
     Record {
-        id: event.id().as_str().to_owned(),
+        by_content: id.is_of_content(),
+        id: id.into(),
         app: event.query().sdk_app_id,
         command: event.command().as_str().to_owned(),
         key: event.ordering_key().as_str().map(str::to_owned),
@@ -224,5 +226,5 @@ pub(crate) fn record(event: &Event, received: SystemTime) -> Record {
 pub(crate) fn decision(event: &Event, received: SystemTime) -> Record {
     let record = record(event, received);
     let since = received.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Record { id: format!("{}/{}", record.id, since.as_nanos()), ..record }
+    Record { id: format!("{}/{}", record.id, since.as_nanos()), by_content: false, ..record }
 }

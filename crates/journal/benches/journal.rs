@@ -42,6 +42,7 @@ fn record(number: u64, body: &Bytes) -> Record {
         query: "SdkAppid=1400000001&CallbackCommand=C2C.CallbackAfterSendMsg&contenttype=json&ClientIP=203.0.113.7&OptPlatform=iOS".into(),
         body: body.clone(),
         answer: None,
+        by_content: false,
         decoded: true,
     }
 }

@@ -10,6 +10,9 @@ use bytes::Bytes;
 pub struct Record {
     /// The identity: another record with the same one is a duplicate. Printable.
     pub id: String,
+    /// Whether the identity is only a hash of the content. Such a record is a duplicate as long as no other one of this kind
+    /// was kept in its conversation since: who is blocked, released and blocked again tells the same twice, and means it.
+    pub by_content: bool,
     /// The application (`SdkAppid`).
     pub app: Option<u64>,
     /// The command as on the wire, also an unknown one.

@@ -43,24 +43,38 @@ impl Identity {
     /// the same name.
     pub(crate) fn id(&self, sdk_app_id: Option<u64>, command: &str) -> EventId {
         let app = sdk_app_id.map(|app| app.to_string());
-        EventId(join(app.as_deref().into_iter().chain([command]).chain(self.0.iter().map(String::as_str))))
+        EventId::named(join(app.as_deref().into_iter().chain([command]).chain(self.0.iter().map(String::as_str))))
     }
 }
 
 /// The identity of an event, for discarding duplicates.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct EventId(String);
+pub struct EventId {
+    text: String,
+    of_content: bool,
+}
 
 impl EventId {
     /// The identity as text: printable, without blanks.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Whether it is only a hash of what arrived: two callbacks with the same content may then be two events, such as a
+    /// user who is blocked, released, and blocked again.
+    #[must_use]
+    pub fn is_of_content(&self) -> bool {
+        self.of_content
+    }
+
+    fn named(text: String) -> Self {
+        Self { text, of_content: false }
     }
 
     /// The sender's own identifier of this callback.
     pub(crate) fn of_request(request_id: &str) -> Self {
-        Self(join([request_id]))
+        Self::named(join([request_id]))
     }
 
     /// The last resort: what arrived, hashed.
@@ -76,13 +90,19 @@ impl EventId {
         for byte in hash.finalize() {
             let _ = write!(id, "{byte:02x}");
         }
-        Self(id)
+        Self { text: id, of_content: true }
+    }
+}
+
+impl From<EventId> for String {
+    fn from(id: EventId) -> Self {
+        id.text
     }
 }
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

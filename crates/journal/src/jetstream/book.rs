@@ -616,6 +616,7 @@ mod tests {
             query: String::new(),
             body: bytes::Bytes::from_static(b"{}"),
             answer: None,
+            by_content: false,
             decoded: true,
         })
     }

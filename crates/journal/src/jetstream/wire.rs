@@ -17,6 +17,7 @@ const RECEIVED: &str = "Chathook-Received";
 const QUERY: &str = "Chathook-Query";
 const ANSWER: &str = "Chathook-Answer";
 const UNDECODED: &str = "Chathook-Undecoded";
+const BY_CONTENT: &str = "Chathook-By-Content";
 
 /// What may not stand in a header as it is. Spaces at the ends would be cut off.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
@@ -40,6 +41,9 @@ pub(super) fn headers(record: &Record) -> HeaderMap {
     if !record.decoded {
         headers.insert(UNDECODED, HeaderValue::from(1_u64));
     }
+    if record.by_content {
+        headers.insert(BY_CONTENT, HeaderValue::from(1_u64));
+    }
     headers
 }
 
@@ -60,6 +64,7 @@ pub(super) fn record(headers: &HeaderMap, body: Bytes) -> Option<Record> {
         query: text(headers, QUERY)?,
         body,
         answer: headers.get(ANSWER).map(|answer| percent_decode_str(answer.as_str()).collect::<Vec<_>>().into()),
+        by_content: headers.get(BY_CONTENT).is_some(),
         decoded: headers.get(UNDECODED).is_none(),
     })
 }
@@ -102,10 +107,12 @@ mod tests {
             query: "a=%20&b= ".into(),
             body: Bytes::from_static(b"\0\xff body"),
             answer: Some(Bytes::from_static(b"{\"a\":\"\xff\r\n\"}")),
+            by_content: true,
             decoded: false,
         };
         assert_eq!(super::record(&headers(&record), record.body.clone()), Some(record.clone()));
         (record.app, record.key, record.answer, record.decoded) = (None, None, None, true);
+        record.by_content = false;
         (record.id, record.query) = (String::new(), String::new());
         assert_eq!(super::record(&headers(&record), record.body.clone()), Some(record));
     }

@@ -65,6 +65,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<(u64, Record)> {
         command: row.get(3)?,
         key: row.get(4)?,
         received: from_millis(row.get(5)?),
+        by_content: false,
         decoded: row.get(6)?,
         query: row.get(7)?,
         body: row.get::<_, Vec<u8>>(8)?.into(),

@@ -60,6 +60,7 @@ pub(crate) fn record(key: &str) -> Record {
         query: "SdkAppid=1400000001&CallbackCommand=C2C.CallbackAfterSendMsg".into(),
         body: format!(r#"{{"From_Account":"u_{number}","MsgBody":[]}}"#).into(),
         answer: None,
+        by_content: false,
         decoded: true,
         id,
     }

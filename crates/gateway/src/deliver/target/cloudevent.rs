@@ -169,6 +169,7 @@ pub(super) mod tests {
             query: format!("SdkAppid=1400000001&CallbackCommand={command}&ClientIP=203.0.113.7&OptPlatform=iOS"),
             body: Bytes::from(body.to_owned()),
             answer: None,
+            by_content: false,
             decoded: true,
         }
     }
