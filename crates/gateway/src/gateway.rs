@@ -374,7 +374,7 @@ impl<S: Send + Sync + 'static> Shared<S> {
         let (metrics, runtime) = (Metrics::new()?, Handle::current());
         let live = Live::build(config, None, &metrics, &runtime).map_err(|invalid| config.error(invalid))?;
         let router = Arc::new(router);
-        let journal_config = config.journal.open().map_err(|invalid| config.error(invalid))?;
+        let journal_config = config.journal.open(config.callbacks.max_body).map_err(|invalid| config.error(invalid))?;
         // All of them: what a target has still to get is kept for those only that the journal knows of.
         let names = deliver::names(&config.target, &*router);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -10,6 +10,9 @@ use serde::Deserialize;
 
 use crate::config::{Invalid, Secret, duration, some_size};
 
+/// Bytes that an event has beside its body at most: query, identity, key, and the decision that was sent.
+const BESIDE_BODY: usize = 64 * 1024;
+
 /// `[journal]`: where events are kept, and for how long.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -144,10 +147,10 @@ impl Config {
         *self == Self { decisions: self.decisions, ..other.clone() }
     }
 
-    /// What the journal is opened with.
-    pub(crate) fn open(&self) -> Result<chathook_journal::Config, Invalid> {
+    /// What the journal is opened with, where callbacks have bodies of at most `max_body` bytes.
+    pub(crate) fn open(&self, max_body: usize) -> Result<chathook_journal::Config, Invalid> {
         let engine = match &self.nats {
-            Some(nats) => EngineConfig::JetStream(nats.open()?),
+            Some(nats) => EngineConfig::JetStream(nats.open(max_body)?),
             None => EngineConfig::Sqlite(SqliteConfig {
                 path: self.path.clone(),
                 max_size: self.max_size.map(|size| size as u64),
@@ -175,13 +178,14 @@ impl NatsConfig {
         Ok(())
     }
 
-    fn open(&self) -> Result<JetStreamConfig, Invalid> {
+    fn open(&self, max_body: usize) -> Result<JetStreamConfig, Invalid> {
         Ok(JetStreamConfig {
             urls: self.url.split(',').map(|url| url.trim().to_owned()).collect(),
             stream: self.stream.clone(),
             replicas: self.replicas,
             require_durable: self.require_durable,
             sync_always: self.sync_always,
+            max_event: max_body.saturating_add(BESIDE_BODY),
             append_timeout: self.timeout,
             auth: self.auth()?,
             ca: self.ca.clone(),

@@ -47,6 +47,9 @@ pub struct JetStreamConfig {
     pub require_durable: bool,
     /// The servers sync at every write (`sync_interval: always` in their configuration). Clients cannot ask them.
     pub sync_always: bool,
+    /// Bytes that an event may have with its headers: the body, and some thousand bytes for the query, the identity and the key,
+    /// and the answer where there is one. Servers that take less (`max_payload`, 1 MiB if it is not set) are refused.
+    pub max_event: usize,
     /// How long an append waits for a server at most.
     pub append_timeout: Duration,
     /// Who we are to the servers.
@@ -58,7 +61,7 @@ pub struct JetStreamConfig {
 }
 
 impl Default for JetStreamConfig {
-    /// Three replicas at a server of this machine.
+    /// Three replicas at a server of this machine, with events of up to a million bytes.
     fn default() -> Self {
         Self {
             urls: vec!["nats://127.0.0.1:4222".into()],
@@ -66,6 +69,7 @@ impl Default for JetStreamConfig {
             replicas: 3,
             require_durable: true,
             sync_always: false,
+            max_event: 1_000_000,
             append_timeout: Duration::from_secs(1),
             auth: None,
             ca: None,

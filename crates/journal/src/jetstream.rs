@@ -2,13 +2,18 @@
 //!
 //! | Stream | Subjects | Holds |
 //! | --- | --- | --- |
-//! | `S` | `S.<slot>.<app>.<command>` | the events; the slot is a hash of the key |
+//! | `S` | `S.<share>.<slot>.<app>.<command>` | the events; the slot is a hash of the key, the share the slot modulo 8 |
 //! | `S_ATTEMPTS` | `S_ATTEMPTS.<target>.<position / 1024>` | every attempt, replay and discard |
 //! | `S_DEAD` | `S_DEAD.<target>.<position>` | the dead letters |
-//! | `S_STATE` | `S_STATE.target.<target>` and others | who delivers to a target and how far it is; wishes to deliver again |
+//! | `S_STATE` | `S_STATE.member.<replica>` | who shares the work |
+//! | | `S_STATE.target.<target>.<share>` | who delivers a share to a target, and how far it is |
+//! | | `S_STATE.replay.<target>.<share>.<position>` | wishes to deliver again |
+//! | | `S_STATE.configured.<target>` | when a target was last configured |
 //! | `S_AUDIT` | `S_AUDIT.<action>` | what operators did |
 //!
-//! `target` says how one gateway at a time gets to deliver to a target, `book` which delivery is due, `pump` does both.
+//! The conversations are divided into eight shares, and any number of gateways share the work for a target: each share is
+//! delivered by one of them at a time. `members` says who there is and how many shares each is to have, `target` how one gets
+//! a share, `book` which delivery of a share is due, and `pump` delivers.
 
 mod names;
 mod wire;
@@ -17,6 +22,7 @@ mod streams;
 mod read;
 mod history;
 mod book;
+mod members;
 mod target;
 mod record;
 mod append;
@@ -25,7 +31,7 @@ mod look;
 mod mend;
 mod keep;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,15 +46,16 @@ use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use self::append::Trouble;
 use self::book::Lane;
 use self::connect::said;
+use self::members::Members;
 use self::names::Names;
 use self::record::Item;
 pub(crate) use self::record::Lease;
-use self::target::Target;
+use self::target::{Share, Target};
 use crate::config::JetStreamConfig;
 use crate::delivery::{Delivery, Lease as AnyLease};
 use crate::error::{AppendError, JournalError};
@@ -99,6 +106,17 @@ pub enum OpenError {
         /// What the server said.
         reason: String,
     },
+    /// The server takes smaller messages than there will be.
+    #[error(
+        "the NATS server takes messages of {takes} bytes, and events may have {needed}: set `max_payload: {needed}` or more in \
+         the configuration of every server, or let the gateway take smaller callbacks (`max_body`)"
+    )]
+    SmallMessages {
+        /// Bytes that the server takes.
+        takes: usize,
+        /// Bytes that an event may have.
+        needed: usize,
+    },
     /// The stream is there and cannot be used as it is.
     #[error(
         "the stream {stream} is there and differs: {difference}; change it, or configure another name for the stream"
@@ -127,6 +145,8 @@ pub enum OpenError {
 #[derive(Debug, Clone)]
 pub(crate) struct JetStream {
     open: Arc<Open>,
+    /// Done when everything is handed back.
+    ended: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 /// Dropped with the last clone: everything that works for it stops.
@@ -159,6 +179,9 @@ struct Shared {
     closed: watch::Sender<bool>,
     /// The targets that were set, and their deliveries where somebody takes them.
     targets: Mutex<BTreeMap<String, Option<Arc<Target>>>>,
+    members: Members,
+    /// Of two subscriptions of a target, the later waits until the earlier handed back.
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     pumps: Mutex<JoinSet<()>>,
     recorder: mpsc::UnboundedSender<Item>,
     appends: Semaphore,
@@ -177,6 +200,10 @@ impl JetStream {
         targets: &[&str],
     ) -> Result<Self, OpenError> {
         let (client, connected) = connect::connect(config).await?;
+        let takes = client.server_info().max_payload;
+        if takes < config.max_event {
+            return Err(OpenError::SmallMessages { takes, needed: config.max_event });
+        }
         let context = ContextBuilder::new()
             .timeout(ANSWER)
             .ack_timeout(ANSWER)
@@ -199,6 +226,8 @@ impl JetStream {
             closing: AtomicBool::new(false),
             closed: watch::Sender::new(false),
             targets: Mutex::default(),
+            members: Members::default(),
+            turns: Mutex::default(),
             pumps: Mutex::default(),
             recorder,
             appends: Semaphore::new(append::MOST_APPENDS),
@@ -212,8 +241,9 @@ impl JetStream {
         shared.set_targets(targets).await?;
         tokio::spawn(record::run(Arc::clone(&shared), items));
         tokio::spawn(append::watch(Arc::clone(&shared)));
-        tokio::spawn(keep::run(shared));
-        Ok(Self { open: Arc::new(open) })
+        tokio::spawn(keep::run(Arc::clone(&shared)));
+        let ended = tokio::spawn(members::run(shared));
+        Ok(Self { open: Arc::new(open), ended: Arc::new(Mutex::new(Some(ended))) })
     }
 
     fn shared(&self) -> Result<&Arc<Shared>, JournalError> {
@@ -241,10 +271,10 @@ impl JetStream {
         let target = Arc::new(Target::new(target));
         *slot = Some(Arc::clone(&target));
         drop(targets);
-        let me = shared.unique();
+        shared.members.targets_changed();
         let mut pumps = shared.pumps.lock().unwrap_or_else(PoisonError::into_inner);
         while pumps.try_join_next().is_some() {}
-        pumps.spawn_on(pump::run(Arc::clone(shared), Arc::clone(&target), me), &shared.runtime);
+        pumps.spawn_on(pump::run(Arc::clone(shared), Arc::clone(&target)), &shared.runtime);
         drop(pumps);
         Ok(Subscription { shared: Arc::clone(shared), target })
     }
@@ -292,8 +322,10 @@ impl JetStream {
             drop(tokio::time::timeout(PATIENCE, flushed).await);
         }
         shared.closed.send_replace(true);
-        let mut pumps = shared.take_pumps();
-        drop(tokio::time::timeout(PATIENCE, async { while pumps.join_next().await.is_some() {} }).await);
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ended) = ended {
+            drop(tokio::time::timeout(PATIENCE + ANSWER, ended).await);
+        }
         drop(tokio::time::timeout(ANSWER, shared.client.drain()).await);
     }
 }
@@ -330,6 +362,18 @@ impl Shared {
         std::mem::take(&mut self.pumps.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The targets that this process delivers to.
+    fn subscribed(&self) -> Vec<String> {
+        let targets = self.targets();
+        let subscribed = targets.values().flatten().filter(|target| target.subscribed.load(Ordering::Acquire));
+        subscribed.map(|target| target.name.clone()).collect()
+    }
+
+    fn turn(&self, target: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(target.to_owned()).or_default())
+    }
+
     fn is_target(&self, name: &str) -> Result<(), JournalError> {
         if self.targets().contains_key(name) { Ok(()) } else { Err(JournalError::NoSuchTarget(name.to_owned())) }
     }
@@ -356,6 +400,8 @@ impl Shared {
         for name in names {
             targets.entry((*name).to_owned()).or_default();
         }
+        drop(targets);
+        self.members.targets_changed();
     }
 
     /// Never the same text twice, anywhere.
@@ -410,6 +456,19 @@ impl Shared {
         }
     }
 
+    /// The first event of these subjects from a position on, as the stream's leader sees it.
+    async fn first_of(&self, subject: &str, from: u64) -> Result<Option<u64>, JournalError> {
+        let stream = self.context.get_stream_no_info(&self.names.events).await;
+        let stream = stream.map_err(|error| JournalError::Unavailable(said(&error)))?;
+        match stream.get_first_raw_message_by_subject(subject, from.max(1)).await {
+            Ok(found) => Ok(Some(found.sequence)),
+            Err(error) => match error.kind() {
+                LastRawMessageErrorKind::NoMessageFound => Ok(None),
+                _ => Err(JournalError::Unavailable(said(&error))),
+            },
+        }
+    }
+
     /// Removes the messages of a subject, up to a sequence. Returns how many.
     async fn purge(&self, stream: &str, subject: &str, up_to: Option<u64>) -> Result<u64, JournalError> {
         let stream = self.context.get_stream_no_info(stream).await;
@@ -423,8 +482,9 @@ impl Shared {
     }
 
     /// Crosses a wish to deliver again out, but not a later one for the same event.
-    async fn forget_wish(&self, target: &str, position: u64, wish: u64) -> Result<(), JournalError> {
-        self.purge(&self.names.state, &self.names.replay(target, position), Some(wish)).await.map(drop)
+    async fn forget_wish(&self, share: &Share, position: u64, wish: u64) -> Result<(), JournalError> {
+        let subject = self.names.replay(&share.target, share.number, position);
+        self.purge(&self.names.state, &subject, Some(wish)).await.map(drop)
     }
 }
 
@@ -454,19 +514,31 @@ impl Subscription {
         }
     }
 
+    /// What is due in all shares that we hold, oldest first.
     fn take(&self, most: usize) -> Vec<Delivery> {
-        let (generation, events) = {
-            let mut book = self.target.book();
-            (book.generation(), book.take(most, Instant::now()))
-        };
-        let delivery = |event: book::Event| Delivery {
+        let mut deliveries = Vec::new();
+        if !self.shared.members.is_certain(Instant::now()) {
+            return deliveries;
+        }
+        let mut books: Vec<_> = self.target.held().map(|share| (share, share.book())).collect();
+        while deliveries.len() < most {
+            let due = books.iter_mut().filter_map(|(share, book)| Some((book.first_ready()?, share, book)));
+            let Some((_, share, book)) = due.min_by_key(|(position, ..)| *position) else { break };
+            let Some(event) = book.take() else { break };
+            deliveries.push(self.delivery(share, book.generation(), event));
+        }
+        deliveries
+    }
+
+    fn delivery(&self, share: &Arc<Share>, generation: u64, event: book::Event) -> Delivery {
+        Delivery {
             position: Position(event.position),
             record: Arc::clone(&event.record),
             attempts: event.attempts,
             first_attempt: event.first_attempt,
             lease: AnyLease::JetStream(Lease {
                 shared: Arc::clone(&self.shared),
-                target: Arc::clone(&self.target),
+                share: Arc::clone(share),
                 generation,
                 lane: Lane::of(event.position, &event.record),
                 position: event.position,
@@ -475,8 +547,7 @@ impl Subscription {
                 record: event.record,
                 settled: AtomicBool::new(false),
             }),
-        };
-        events.into_iter().map(delivery).collect()
+        }
     }
 }
 
@@ -484,5 +555,6 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.target.subscribed.store(false, Ordering::Release);
         self.target.stop.send_replace(true);
+        self.shared.members.targets_changed();
     }
 }

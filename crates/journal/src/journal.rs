@@ -73,7 +73,8 @@ impl Journal {
         engine!(self, engine => engine.set_targets(names).await)
     }
 
-    /// The deliveries of one target. At most one subscription of a target in a process at a time.
+    /// The deliveries of one target. At most one subscription of a target in a process at a time. With streams, the processes
+    /// that have subscribed to a target share its conversations.
     ///
     /// # Errors
     /// When there is no such target, or it has a subscription already.

@@ -5,29 +5,46 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_nats::HeaderMap;
 use async_nats::connection::State;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, ErrorCode};
+use bytes::Bytes;
 use tokio::time::timeout_at;
 
 use super::Shared;
 use super::connect::said;
-use super::names::lane;
-use super::wire;
-use crate::error::AppendError;
+use super::read::{self, Query};
+use super::wire::{self, millis};
+use crate::error::{AppendError, JournalError};
 use crate::journal::Health;
 use crate::record::{Appended, Position, Record};
 
 /// Appends that may wait at once.
 pub(super) const MOST_APPENDS: usize = 4096;
 const AGAIN: Duration = Duration::from_millis(50);
+/// Events read at once when looking for what was told before.
+const PAGE: usize = 256;
 const LOOK: Duration = Duration::from_secs(2);
 /// After so long a full stream is tried again.
 const FULL: Duration = Duration::from_secs(5);
 
 /// So many appends in a row fail, while there is a connection, before the fault is looked for in more than the events.
 const DOUBT: u32 = 3;
+
+/// What was read of a conversation.
+struct Told {
+    /// Where to read on.
+    next: u64,
+    /// Where the last record is that is known by its content, if that is another content.
+    last: Option<u64>,
+}
+
+/// Whether it is the same telling, not only the same told.
+fn is_same(one: &Record, other: &Record) -> bool {
+    millis(one.received) == millis(other.received) && one.query == other.query && one.body == other.body
+}
 
 /// Why events cannot be kept at the moment.
 #[derive(Debug, Default)]
@@ -80,8 +97,27 @@ impl Trouble {
 
 enum Failure {
     /// Trying again may help.
-    Passing(String),
+    Passing {
+        why: String,
+        /// It may be kept nevertheless.
+        in_doubt: bool,
+    },
     Final(AppendError),
+}
+
+/// What a server said to an event.
+struct Published {
+    position: u64,
+    /// There is one with this identity, at that position.
+    duplicate: bool,
+    /// That may be a try before, whose answer was lost.
+    in_doubt: bool,
+}
+
+impl Published {
+    fn appended(&self) -> Appended {
+        if self.duplicate && !self.in_doubt { Appended::Duplicate } else { Appended::Kept(Position(self.position)) }
+    }
 }
 
 impl Shared {
@@ -91,21 +127,39 @@ impl Shared {
         }
         let Ok(_permit) = self.appends.try_acquire() else { return Err(AppendError::Busy) };
         let end = Instant::now() + self.append_timeout;
-        let subject = self.names.event(record.key.as_deref().map(lane), record.app, &record.command);
-        let headers = wire::headers(&record);
-        let mut tries = 0_u32;
+        let subject = self.names.event(&record);
+        let mut headers = wire::headers(&record);
+        let published = self.publish(&subject, &headers, &record.body, end).await?;
+        if !(published.duplicate && record.by_content) {
+            return Ok(published.appended());
+        }
+        match self.told_since(&record, &published, end).await? {
+            None => Ok(published.appended()),
+            Some(other) => {
+                wire::set_id(&mut headers, &format!("{}@{other}", record.id));
+                Ok(self.publish(&subject, &headers, &record.body, end).await?.appended())
+            }
+        }
+    }
+
+    /// Stores an event, in as many tries as there is time for.
+    async fn publish(
+        &self,
+        subject: &str,
+        headers: &HeaderMap,
+        body: &Bytes,
+        end: Instant,
+    ) -> Result<Published, AppendError> {
+        let mut doubt = false;
         let failure = loop {
             if !self.connected_by(end).await {
                 break "not connected to any server".to_owned();
             }
-            let message = PublishMessage::build().headers(headers.clone()).payload(record.body.clone());
-            tries += 1;
-            match self.try_append(&subject, message, end).await {
+            let message = PublishMessage::build().headers(headers.clone()).payload(body.clone());
+            match self.try_append(subject, message, end).await {
                 Ok((position, duplicate)) => {
                     self.trouble.kept();
-                    // What looks like a duplicate of an earlier event may be the try before, whose answer was lost.
-                    let known = duplicate && tries == 1;
-                    return Ok(if known { Appended::Duplicate } else { Appended::Kept(Position(position)) });
+                    return Ok(Published { position, duplicate, in_doubt: doubt });
                 }
                 Err(Failure::Final(error)) => {
                     if let AppendError::Full(why) = &error {
@@ -113,12 +167,62 @@ impl Shared {
                     }
                     return Err(error);
                 }
-                Err(Failure::Passing(why)) if Instant::now() + AGAIN >= end => break why,
-                Err(Failure::Passing(_)) => tokio::time::sleep(AGAIN).await,
+                Err(Failure::Passing { why, .. }) if Instant::now() + AGAIN >= end => break why,
+                Err(Failure::Passing { in_doubt, .. }) => {
+                    doubt |= in_doubt;
+                    tokio::time::sleep(AGAIN).await;
+                }
             }
         };
         self.trouble.failed(&failure, self.client.connection_state() == State::Connected);
         Err(AppendError::Unavailable(failure))
+    }
+
+    /// The last record that is known by its content only and was kept in the conversation since an equal one was; none when
+    /// that is the last one itself.
+    async fn told_since(&self, record: &Record, equal: &Published, end: Instant) -> Result<Option<u64>, AppendError> {
+        let mut told = Told { next: equal.position, last: None };
+        let subject = self.names.conversation(record.key.as_deref());
+        let failure = loop {
+            match timeout_at(end.into(), self.read_told(record, equal, &subject, &mut told)).await {
+                Ok(Ok(())) => return Ok(told.last),
+                Ok(Err(error)) if Instant::now() + AGAIN >= end => break error.to_string(),
+                Ok(Err(_)) => tokio::time::sleep(AGAIN).await,
+                Err(_) => break "what was told before could not be read in time".to_owned(),
+            }
+        };
+        Err(AppendError::Unavailable(failure))
+    }
+
+    /// Reads on to the end of the conversation, as the stream's leader sees it.
+    async fn read_told(
+        &self,
+        record: &Record,
+        equal: &Published,
+        subject: &str,
+        told: &mut Told,
+    ) -> Result<(), JournalError> {
+        loop {
+            let query = Query::from(told.next, Some(subject.to_owned()), PAGE);
+            let page = read::page(&self.client, &self.names.events, &query).await?;
+            for found in page.messages {
+                told.next = found.sequence + 1;
+                let Some(other) = wire::record(&found.headers, found.payload) else { continue };
+                if equal.in_doubt && found.sequence == equal.position && is_same(record, &other) {
+                    // Our own: what came since came after it.
+                    return Ok(());
+                }
+                if other.by_content && other.key == record.key {
+                    let is_equal =
+                        other.id.strip_prefix(&record.id).is_some_and(|rest| rest.is_empty() || rest.starts_with('@'));
+                    told.last = (!is_equal).then_some(found.sequence);
+                }
+            }
+            // A server that lags does not see the newest.
+            if page.more == 0 && self.first_of(subject, told.next).await?.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// Waits for a connection, but not longer than until `end`.
@@ -142,7 +246,7 @@ impl Shared {
         // What has no answer by then may have gone to a server that is gone. More tries than two would load a slow one only more.
         let until = end.min(Instant::now() + self.append_timeout / 2);
         let Ok(result) = timeout_at(until.into(), publish).await else {
-            return Err(Failure::Passing("no answer in time".into()));
+            return Err(Failure::Passing { why: "no answer in time".into(), in_doubt: true });
         };
         let error = match result {
             Ok(ack) => return Ok((ack.sequence, ack.duplicate)),
@@ -163,7 +267,11 @@ impl Shared {
                 | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
             ) => Failure::Final(AppendError::Full(said(&error))),
             Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM) => Failure::Final(AppendError::Failed(said(&error))),
-            _ => Failure::Passing(said(&error)),
+            // Another replica keeps it at this moment: what is there then is not ours.
+            Some(ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT) => {
+                Failure::Passing { why: said(&error), in_doubt: false }
+            }
+            _ => Failure::Passing { why: said(&error), in_doubt: true },
         })
     }
 

@@ -1,10 +1,12 @@
-//! Which deliveries of a target are due: the part that thinks. No input, no output; `pump` reads for it.
+//! Which deliveries of a share of a target are due: the part that thinks. No input, no output; `pump` reads for it.
 //!
 //! Events come in the order of their positions. Those of one key make a *lane*, of which one event at most is due or out.
 //! A lane follows the stream closely, with a few events in memory, as long as its target takes them. When one has to wait for its next
 //! attempt, or too many wait behind it, the lane falls *behind*: its events leave the memory, only the range of positions
 //! stays, and each is fetched again by its key when its turn has come. So neither one bad event nor a dead target fills the
 //! memory, and other keys go on. An event without key has a lane of its own.
+//!
+//! With many lanes behind the target may be dead. Then new events are read slowly: as many as it takes, and a few to try.
 //!
 //! What has to survive is little: how far was read, and the ranges of the lanes that are behind (`Progress`).
 
@@ -21,17 +23,21 @@ use crate::delivery::{Attempt, Outcome};
 use crate::record::Record;
 
 /// Events that were read ahead and are not settled, and their bytes.
-const WINDOW: usize = 1024;
-const WINDOW_BYTES: usize = 32 * 1024 * 1024;
+const WINDOW: usize = 128;
+const WINDOW_BYTES: usize = 4 * 1024 * 1024;
 /// Events of one lane in memory; with more it falls behind, so that one key cannot fill the window.
-const LANE_WINDOW: usize = 64;
-/// Lanes behind; with more the target is taken for dead, and nothing more is read for it. Each is in the record of the target,
-/// which is written twice a second and has to stay far below what the server takes in a message.
-const LANES_BEHIND: usize = 1000;
+const LANE_WINDOW: usize = 32;
+/// With so many lanes behind the target may be dead: new events are tried slowly, and freely only as long as it takes them.
+const LANES_FREELY: usize = 125;
+/// Then one new event is tried each `PAUSE`, whatever becomes of it.
+const PAUSE: Duration = Duration::from_millis(800);
+/// With so many lanes behind nothing new is read. Each is in the record of the share, which is written up to twice a second
+/// and has to stay far below what the server takes in a message.
+const LANES_BEHIND: usize = 2000;
 /// Events of lanes that are behind in memory, being fetched or out.
-const FETCHED: usize = 256;
+const FETCHED: usize = 64;
 /// Fulfilled wishes that are remembered.
-const FULFILLED: usize = 10_000;
+const FULFILLED: usize = 2000;
 /// How long to wait before a fetch that failed is tried again.
 const FETCH_AGAIN: Duration = Duration::from_millis(250);
 
@@ -75,7 +81,7 @@ impl Event {
     }
 }
 
-/// How far a target is: enough to go on elsewhere.
+/// How far a share of a target is: enough to go on elsewhere.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Progress {
     /// Every event below is settled, or belongs to a lane that is behind.
@@ -93,6 +99,7 @@ pub(super) struct Progress {
 
 /// A lane whose events of a range of positions are not settled, and not in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Row", from = "Row")]
 pub(super) struct Behind {
     pub(super) lane: Lane,
     /// Where the unsettled ones begin.
@@ -103,6 +110,21 @@ pub(super) struct Behind {
     pub(super) count: u64,
     /// When the first of them came.
     pub(super) received: u64,
+}
+
+/// A lane that is behind as it is kept: short, because there may be many.
+type Row = (Lane, u64, u64, u64, u64);
+
+impl From<Behind> for Row {
+    fn from(behind: Behind) -> Self {
+        (behind.lane, behind.next, behind.last, behind.count, behind.received)
+    }
+}
+
+impl From<Row> for Behind {
+    fn from((lane, next, last, count, received): Row) -> Self {
+        Self { lane, next, last, count, received }
+    }
 }
 
 /// What to fetch for a lane that is behind.
@@ -162,13 +184,15 @@ struct Front {
     fetched: bool,
 }
 
-/// The deliveries of a target.
+/// The deliveries of a share of a target.
 #[derive(Debug, Default)]
 pub(super) struct Book {
-    /// Counts how often the target was taken over; a delivery of an earlier time is void.
+    /// Counts how often the share was taken over; a delivery of an earlier time is void.
     generation: u64,
-    /// Until when the lease is certain; nothing is given out later.
-    until: Option<Instant>,
+    /// Nothing is given out any more: the share is about to be handed over.
+    closed: bool,
+    /// Deliveries that are out.
+    out: usize,
     read: u64,
     /// Unsettled events that were read and are in memory, with the time when they came.
     flow: BTreeMap<u64, (u64, usize)>,
@@ -180,13 +204,16 @@ pub(super) struct Book {
     timers: BTreeSet<(Instant, Lane)>,
     /// Wishes that were fulfilled; a look at the wishes that began before may still show them.
     fulfilled: BTreeSet<u64>,
+    /// New events that may be read though so many lanes are behind.
+    credit: usize,
+    /// When there is more credit, whatever happens.
+    credit_at: Option<Instant>,
 }
 
 impl Book {
     /// Goes on where somebody stopped. What was out before is void.
-    pub(super) fn restore(&mut self, progress: &Progress, until: Instant, now: Instant) {
-        let (generation, until) = (self.generation + 1, Some(until));
-        *self = Self { generation, until, read: progress.cursor, ..Self::default() };
+    pub(super) fn restore(&mut self, progress: &Progress, now: Instant) {
+        *self = Self { generation: self.generation + 1, read: progress.cursor, ..Self::default() };
         for behind in &progress.behind {
             let Behind { lane, next, last, count, received } = *behind;
             let range = Range { next, last, count, received };
@@ -201,9 +228,14 @@ impl Book {
         *self = Self { generation: self.generation + 1, ..Self::default() };
     }
 
-    /// The lease was renewed.
-    pub(super) fn renewed(&mut self, until: Instant) {
-        self.until = Some(until);
+    /// Gives nothing out any more, but takes the outcomes of what is out.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Whether a delivery is out.
+    pub(super) fn has_out(&self) -> bool {
+        self.out > 0
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -216,11 +248,37 @@ impl Book {
     }
 
     /// How many events may be read ahead now.
-    pub(super) fn room(&self) -> usize {
-        if self.behind >= LANES_BEHIND || self.flow_bytes >= WINDOW_BYTES {
+    pub(super) fn room(&mut self, now: Instant) -> usize {
+        self.give_credit(now);
+        if self.closed || self.flow_bytes >= WINDOW_BYTES {
             return 0;
         }
-        WINDOW.saturating_sub(self.flow.len())
+        let room = WINDOW.saturating_sub(self.flow.len());
+        match self.behind {
+            0..LANES_FREELY => room,
+            LANES_FREELY..LANES_BEHIND => room.min(self.credit),
+            _ => 0,
+        }
+    }
+
+    /// When there may be room again though nothing else happens.
+    pub(super) fn room_at(&self) -> Option<Instant> {
+        self.credit_at.filter(|_| self.behind < LANES_BEHIND && self.credit == 0)
+    }
+
+    /// Whether so many lanes are behind that new events are read slowly.
+    fn is_slowed(&self) -> bool {
+        self.behind >= LANES_FREELY
+    }
+
+    /// Gives credit when it is time.
+    fn give_credit(&mut self, now: Instant) {
+        (self.credit, self.credit_at) = match self.credit_at {
+            _ if !self.is_slowed() => (0, None),
+            None => (0, Some(now + PAUSE)),
+            Some(at) if at <= now => (self.credit.max(1), Some(now + PAUSE)),
+            later => (self.credit, later),
+        };
     }
 
     /// Takes in the next event of the stream, with what happened to it so far.
@@ -232,6 +290,7 @@ impl Book {
         if history.settled() {
             return;
         }
+        self.credit = self.credit.saturating_sub(1);
         let lane = Lane::of(position, &record);
         let received = millis(record.received);
         let event = Event::new(position, record, history);
@@ -271,18 +330,21 @@ impl Book {
         self.read = self.read.max(position + 1);
     }
 
-    /// Gives out at most `most` deliveries that are due, oldest first.
-    pub(super) fn take(&mut self, most: usize, now: Instant) -> Vec<Event> {
-        let mut taken = Vec::new();
-        let certain = self.until.is_some_and(|until| now < until);
-        while certain && taken.len() < most {
-            let Some((_, lane)) = self.ready.pop_first() else { break };
-            if let Some(front) = self.lanes.get_mut(&lane).and_then(|state| state.front.as_mut()) {
-                front.out = true;
-                taken.push(front.event.clone());
-            }
+    /// The position of the delivery that is given out next.
+    pub(super) fn first_ready(&self) -> Option<u64> {
+        self.ready.first().filter(|_| !self.closed).map(|(position, _)| *position)
+    }
+
+    /// Gives out the first delivery that is due.
+    pub(super) fn take(&mut self) -> Option<Event> {
+        if self.closed {
+            return None;
         }
-        taken
+        let (_, lane) = self.ready.pop_first()?;
+        let front = self.lanes.get_mut(&lane)?.front.as_mut()?;
+        front.out = true;
+        self.out += 1;
+        Some(front.event.clone())
     }
 
     /// Whether this delivery is out.
@@ -301,6 +363,7 @@ impl Book {
             && let Some(front) = self.lanes.get_mut(&lane).and_then(|state| state.front.as_mut())
         {
             front.out = false;
+            self.out -= 1;
             self.ready.insert((position, lane));
         }
     }
@@ -314,7 +377,17 @@ impl Book {
             return self.failed(lane, attempt.at, now + after);
         }
         self.leave_flow(position);
-        let replay = self.take_front(lane).and_then(|event| event.replay);
+        let Some(event) = self.take_front(lane) else { return };
+        let replay = event.replay;
+        if event.attempts == 0 && self.is_slowed() {
+            // What the target takes at once pays for itself and another; what it does not want, for itself.
+            let earned = match attempt.outcome {
+                Outcome::Delivered { .. } => 2,
+                Outcome::Skipped => 1,
+                Outcome::Retry { .. } | Outcome::Dead { .. } => 0,
+            };
+            self.credit = (self.credit + earned).min(WINDOW);
+        }
         let Some(state) = self.lanes.get_mut(&lane) else { return };
         state.failed = None;
         if let Some(wish) = replay {
@@ -467,7 +540,6 @@ impl Book {
             && (range.next..=range.last).contains(&position)
         {
             if range.next == position && state.front.is_none() {
-                state.failed = None;
                 self.schedule(lane, now);
             }
             return Wish::Moot;
@@ -483,7 +555,7 @@ impl Book {
         Wish::Taken
     }
 
-    /// How far the target is.
+    /// How far the share is.
     pub(super) fn progress(&self) -> Progress {
         let mut progress = Progress {
             cursor: self.flow.first_key_value().map_or(self.read, |(position, _)| *position),
@@ -571,6 +643,7 @@ impl Book {
 
     fn take_front(&mut self, lane: Lane) -> Option<Event> {
         let front = self.lanes.get_mut(&lane)?.front.take()?;
+        self.out -= usize::from(front.out);
         self.fetched -= usize::from(front.fetched);
         Some(front.event)
     }
@@ -635,7 +708,8 @@ mod tests {
         }
     }
 
-    /// A stream, a target that fails now and then, and a gateway that dies now and then.
+    /// A stream of which two thirds are of this share, a target that fails now and then, and gateways that hand over or die
+    /// now and then.
     struct World {
         stream: Vec<Arc<Record>>,
         book: Book,
@@ -648,9 +722,30 @@ mod tests {
     }
 
     impl World {
+        fn is_ours(&self, position: u64) -> bool {
+            let record = &self.stream[usize::try_from(position - 1).unwrap()];
+            match record.key.as_deref() {
+                Some(key) => key.parse::<u64>().unwrap() % 3 > 0,
+                None => !position.is_multiple_of(3),
+            }
+        }
+
+        fn ours(&self) -> usize {
+            (1..=self.stream.len() as u64).filter(|position| self.is_ours(*position)).count()
+        }
+
+        /// In an orderly way: what is out is settled before, most of it.
+        fn hand_over(&mut self) {
+            self.book.close();
+            assert!(self.book.take().is_none() && self.book.room(self.now) == 0);
+            self.settle();
+            assert_eq!(self.book.has_out(), !self.out.is_empty());
+            self.saved = self.book.progress();
+            self.restart();
+        }
+
         fn restart(&mut self) {
-            let until = self.now + Duration::from_secs(1_000_000);
-            self.book.restore(&self.saved, until, self.now);
+            self.book.restore(&self.saved, self.now);
             self.out.clear();
         }
 
@@ -660,14 +755,15 @@ mod tests {
 
         fn read(&mut self) {
             for _ in 0..self.dice.roll(200) {
-                let position = self.book.read_next();
-                let Some(record) = usize::try_from(position - 1).ok().and_then(|index| self.stream.get(index)) else {
+                let last = self.stream.len() as u64;
+                let Some(position) = (self.book.read_next()..=last).find(|position| self.is_ours(*position)) else {
                     return;
                 };
-                if self.book.room() == 0 {
+                if self.book.room(self.now) == 0 {
                     return;
                 }
-                let (record, history) = (Arc::clone(record), self.history(position));
+                let record = Arc::clone(&self.stream[usize::try_from(position - 1).unwrap()]);
+                let history = self.history(position);
                 self.book.read(position, record, &history, self.now);
             }
         }
@@ -694,7 +790,8 @@ mod tests {
         }
 
         fn take(&mut self) {
-            for event in self.book.take(usize::try_from(self.dice.roll(64)).unwrap(), self.now) {
+            for _ in 0..self.dice.roll(64) {
+                let Some(event) = self.book.take() else { return };
                 let lane = Lane::of(event.position, &event.record);
                 assert!(self.out.iter().all(|(other, _)| *other != lane), "two of a key are out");
                 assert_eq!(event.attempts, self.history(event.position).recent);
@@ -756,13 +853,15 @@ mod tests {
                 dice,
             };
             world.restart();
-            while world.delivered.len() < world.stream.len() {
+            let ours = world.ours();
+            while world.delivered.len() < ours {
                 match world.dice.roll(6) {
                     0 => world.read(),
                     1 => world.fetch(),
                     2 => world.take(),
                     3 => world.settle(),
                     4 if world.dice.roll(20) == 0 => world.restart(),
+                    4 if world.dice.roll(20) == 0 => world.hand_over(),
                     _ => world.saved = world.book.progress(),
                 }
                 world.now += Duration::from_millis(world.dice.roll(50));
@@ -776,38 +875,77 @@ mod tests {
             }
             world.read();
             world.fetch();
-            assert!(world.book.take(10, world.now).is_empty(), "something is given out that was delivered");
+            assert!(world.book.take().is_none(), "something is given out that was delivered");
             let end = world.book.progress();
             assert_eq!((end.unsettled, end.behind.len(), end.retrying), (0, 0, 0));
         }
     }
 
-    #[test]
-    fn a_dead_target_is_read_ahead_for_so_far_and_no_further() {
+    fn begun() -> (Instant, Book) {
         let (now, mut book) = (Instant::now(), Book::default());
-        let until = now + Duration::from_secs(10);
-        book.restore(&Progress { cursor: 1, read: 1, ..Progress::default() }, until, now);
-        let failed = attempt(Outcome::Retry { after: Duration::from_secs(60), cause: String::new() });
-        while book.room() > 0 {
-            let position = book.read_next();
-            book.read(position, record(Some(position)), &History::default(), now);
-            for event in book.take(1, now) {
-                let lane = Lane::of(event.position, &event.record);
-                book.settled(book.generation(), lane, event.position, &failed, now);
+        book.restore(&Progress { cursor: 1, read: 1, ..Progress::default() }, now);
+        (now, book)
+    }
+
+    /// Reads the next event, of a key of its own, and says how its first attempt ended.
+    fn try_one(book: &mut Book, outcome: Outcome, now: Instant) {
+        let position = book.read_next();
+        book.read(position, record(Some(position)), &History::default(), now);
+        let event = book.take().unwrap();
+        book.settled(book.generation(), Lane::of(position, &event.record), position, &attempt(outcome), now);
+    }
+
+    fn fails() -> Outcome {
+        Outcome::Retry { after: Duration::from_secs(3600), cause: String::new() }
+    }
+
+    #[test]
+    fn a_dead_target_is_read_ahead_for_slowly_and_not_without_bound() {
+        let (mut now, mut book) = begun();
+        while book.room(now) > 0 {
+            try_one(&mut book, fails(), now);
+        }
+        assert_eq!(book.progress().behind.len(), LANES_FREELY);
+        for _ in 0..10 {
+            assert_eq!(book.room(now), 0);
+            now = book.room_at().unwrap();
+            assert_eq!(book.room(now), 1);
+            try_one(&mut book, fails(), now);
+        }
+        // It is there again: from now on it gets as many as it takes.
+        now += PAUSE;
+        for _ in 0..1000 {
+            assert!(book.room(now) > 0);
+            try_one(&mut book, Outcome::Delivered { detail: String::new() }, now);
+        }
+        // And dead for ever.
+        while let Some(at) = book.room_at().or(Some(now).filter(|now| book.room(*now) > 0)) {
+            now = at;
+            if book.room(now) > 0 {
+                try_one(&mut book, fails(), now);
             }
         }
         assert_eq!(book.progress().behind.len(), LANES_BEHIND);
-        assert!(book.take(1, until).is_empty(), "the lease is over");
+        assert!(serde_json::to_vec(&book.progress()).unwrap().len() < 200_000, "the record fits into a message");
+    }
+
+    #[test]
+    fn progress_reads_as_it_was_written() {
+        let (now, mut book) = begun();
+        try_one(&mut book, fails(), now);
+        book.read(2, record(None), &History::default(), now);
+        let progress = book.progress();
+        let text = serde_json::to_string(&progress).unwrap();
+        assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), progress);
     }
 
     #[test]
     fn a_key_with_many_events_leaves_room_for_others() {
-        let (now, mut book) = (Instant::now(), Book::default());
-        book.restore(&Progress { cursor: 1, read: 1, ..Progress::default() }, now + Duration::from_secs(10), now);
+        let (now, mut book) = begun();
         for position in 1..=10_000 {
             book.read(position, record(Some(7)), &History::default(), now);
         }
-        assert!(book.room() > WINDOW / 2);
+        assert!(book.room(now) > WINDOW / 2);
         let progress = book.progress();
         assert_eq!((progress.unsettled, progress.read, progress.behind.len()), (10_000, 10_001, 1));
     }

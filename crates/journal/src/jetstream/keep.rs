@@ -1,14 +1,15 @@
 //! Removes what is old enough. Any replica may do it, several at once as well.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use super::Shared;
 use super::connect::said;
-use super::names::token;
+use super::names::{SHARES, consumer};
 use super::read::{self, Query};
-use super::target::TargetRecord;
+use super::target::ShareRecord;
 use super::wire::{millis, time};
 use crate::error::JournalError;
 
@@ -38,13 +39,20 @@ async fn tidy(shared: &Shared) -> Result<(), JournalError> {
     let now = SystemTime::now();
     shared.note_configured(now).await?;
     let mut keep_from = first_younger(shared, now).await?;
-    for (target, record) in shared.target_records().await? {
-        if is_wanted(shared, &target, now).await? {
-            keep_from = keep_from.min(first_unsettled(&record));
-        } else {
+    let mut holders = BTreeSet::new();
+    for (target, records) in shared.all_records().await? {
+        if !is_wanted(shared, &target, now).await? {
             forget(shared, &target).await?;
+            continue;
+        }
+        for (share, record) in records {
+            if first_unsettled(&record) < keep_from {
+                keep_from = keep_from.min(first_wanted(shared, share, &record).await?);
+            }
+            holders.extend(record.holder);
         }
     }
+    shared.forget_gone(&holders).await?;
     if keep_from > shared.info().await?.state.first_sequence {
         let stream = shared.stream(&shared.names.events).await?;
         let purged = stream.purge().sequence(keep_from).await;
@@ -64,7 +72,16 @@ async fn first_younger(shared: &Shared, now: SystemTime) -> Result<u64, JournalE
     }
 }
 
-fn first_unsettled(record: &TargetRecord) -> u64 {
+/// The first event of a share that is not settled. As far as it was read says nothing of a share that had no event for long.
+async fn first_wanted(shared: &Shared, share: u64, record: &ShareRecord) -> Result<u64, JournalError> {
+    let first = first_unsettled(record);
+    if first < record.progress.read {
+        return Ok(first);
+    }
+    Ok(shared.first_of(&shared.names.share(share), first).await?.unwrap_or(u64::MAX))
+}
+
+fn first_unsettled(record: &ShareRecord) -> u64 {
     let behind = record.progress.behind.iter().map(|behind| behind.next);
     behind.chain([record.progress.cursor]).min().unwrap_or(0)
 }
@@ -83,11 +100,13 @@ async fn is_wanted(shared: &Shared, target: &str, now: SystemTime) -> Result<boo
 async fn forget(shared: &Shared, target: &str) -> Result<(), JournalError> {
     tracing::info!(target, "not configured for longer than events are kept: forgotten");
     let stream = shared.stream(&shared.names.events).await?;
-    // There is none when nothing was ever delivered.
-    drop(stream.delete_consumer(&token(target)).await);
+    for share in 0..SHARES {
+        // There is none when nothing was ever delivered.
+        drop(stream.delete_consumer(&consumer(target, share)).await);
+    }
     shared.purge(&shared.names.dead, &shared.names.dead_letters_of(Some(target)), None).await?;
     shared.purge(&shared.names.state, &shared.names.replays_of(target), None).await?;
-    shared.purge(&shared.names.state, &shared.names.target(target), None).await?;
+    shared.purge(&shared.names.state, &shared.names.share_records(Some(target)), None).await?;
     shared.purge(&shared.names.state, &shared.names.configured(target), None).await.map(drop)
 }
 

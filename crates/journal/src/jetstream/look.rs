@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::try_join_all;
+
 use super::Shared;
-use super::book::{Lane, Progress};
+use super::book::Lane;
 use super::history::{History, Last, Nearby};
-use super::names::{lane, untoken};
+use super::names::{lane, share_of, untoken};
 use super::read::{self, Query};
 use super::record::DeadRecord;
-use super::target::TargetRecord;
+use super::target::{Share, ShareRecord, ShareRecords};
 use super::wire::{self, time};
 use crate::delivery::State;
 use crate::error::JournalError;
@@ -31,7 +33,7 @@ impl Shared {
     pub(super) async fn events(&self, filter: &Filter) -> Result<Vec<Summary>, JournalError> {
         let mut states = States::new(self).await?;
         if let Some((Some(target), _)) = &filter.state
-            && !states.records.iter().any(|(name, _)| name == target)
+            && !states.records.contains_key(target)
         {
             return Err(JournalError::NoSuchTarget(target.clone()));
         }
@@ -157,7 +159,7 @@ impl Shared {
     /// Dead letters, newest event first.
     pub(super) async fn dead_letters(&self, filter: &DeadFilter) -> Result<Vec<DeadLetter>, JournalError> {
         if let Some(target) = &filter.target
-            && self.target_record(target).await?.is_none()
+            && self.target_records(target).await?.is_empty()
         {
             return Err(JournalError::NoSuchTarget(target.clone()));
         }
@@ -192,28 +194,16 @@ impl Shared {
         let names: Vec<String> = self.targets().keys().cloned().collect();
         let mut targets = Vec::with_capacity(names.len());
         for name in names {
-            let Some((record, _)) = self.target_record(&name).await? else { continue };
-            let progress = self.live_progress(&name).unwrap_or(record.progress);
-            let unread = (state.last_sequence + 1).saturating_sub(progress.read.max(state.first_sequence));
-            let oldest = match progress.oldest {
-                Some(oldest) => Some(time(oldest)),
-                None if unread > 0 => {
-                    let query = Query::from(progress.read.max(1), None, 1);
-                    let page = read::page(&self.client, &self.names.events, &query).await?;
-                    page.messages
-                        .into_iter()
-                        .next()
-                        .and_then(|found| wire::record(&found.headers, found.payload))
-                        .map(|record| record.received)
-                }
-                None => None,
-            };
+            let records = self.target_records(&name).await?;
+            let shares =
+                records.iter().map(|(share, record)| self.share_stats(&name, *share, record, state.last_sequence));
+            let shares = try_join_all(shares).await?;
             let wishes = self.count(&self.names.state, self.names.replays_of(&name)).await?;
             targets.push(TargetStats {
-                backlog: progress.unsettled + unread + wishes,
-                retrying: progress.retrying,
+                backlog: shares.iter().map(|share| share.backlog).sum::<u64>() + wishes,
+                retrying: shares.iter().map(|share| share.retrying).sum(),
                 dead_letters: self.count(&self.names.dead, self.names.dead_letters_of(Some(&name))).await?,
-                oldest,
+                oldest: shares.iter().filter_map(|share| share.oldest).min(),
                 target: name,
             });
         }
@@ -231,30 +221,51 @@ impl Shared {
         Ok(page.more + u64::try_from(page.messages.len()).unwrap_or(0))
     }
 
-    /// How far a target is that this process delivers to.
-    fn live_progress(&self, target: &str) -> Option<Progress> {
-        let target = self.live(target)?;
-        let progress = target.book().progress();
-        Some(progress)
+    async fn share_stats(
+        &self,
+        target: &str,
+        share: u64,
+        record: &ShareRecord,
+        last: u64,
+    ) -> Result<ShareStats, JournalError> {
+        let live = self.live(target, share).map(|share| share.book().progress());
+        let progress = live.as_ref().unwrap_or(&record.progress);
+        let (mut backlog, mut oldest) = (progress.unsettled, progress.oldest.map(time));
+        if progress.read <= last {
+            let query = Query::from(progress.read.max(1), Some(self.names.share(share)), 1);
+            let page = read::page(&self.client, &self.names.events, &query).await?;
+            backlog += page.more + u64::try_from(page.messages.len()).unwrap_or(0);
+            let next = page.messages.into_iter().next();
+            oldest =
+                oldest.or_else(|| next.and_then(|found| Some(wire::record(&found.headers, found.payload)?.received)));
+        }
+        Ok(ShareStats { backlog, retrying: progress.retrying, oldest })
     }
 
-    fn live(&self, target: &str) -> Option<Arc<super::target::Target>> {
+    /// A share that this process delivers.
+    fn live(&self, target: &str, share: u64) -> Option<Arc<Share>> {
         let targets = self.targets();
-        let target = targets.get(target)?.as_ref()?;
-        target.held.load(Ordering::Relaxed).then(|| Arc::clone(target))
+        targets.get(target)?.as_ref()?.holds(share).map(Arc::clone)
     }
+}
+
+/// How far a share of a target is.
+struct ShareStats {
+    backlog: u64,
+    retrying: u64,
+    oldest: Option<SystemTime>,
 }
 
 /// How far events are with each target.
 struct States<'a> {
     shared: &'a Shared,
-    records: Vec<(String, TargetRecord)>,
+    records: BTreeMap<String, ShareRecords>,
     nearby: HashMap<String, Nearby>,
 }
 
 impl<'a> States<'a> {
     async fn new(shared: &'a Shared) -> Result<Self, JournalError> {
-        Ok(Self { shared, records: shared.target_records().await?, nearby: HashMap::new() })
+        Ok(Self { shared, records: shared.all_records().await?, nearby: HashMap::new() })
     }
 
     async fn of(&mut self, position: u64, record: &Record) -> Result<Vec<(String, State)>, JournalError> {
@@ -267,9 +278,10 @@ impl<'a> States<'a> {
         position: u64,
         record: &Record,
     ) -> Result<Vec<(String, Option<State>, History)>, JournalError> {
-        let (shared, lane) = (self.shared, Lane::of(position, record));
+        let (shared, lane, share) = (self.shared, Lane::of(position, record), share_of(record));
         let mut histories = Vec::with_capacity(self.records.len());
-        for (target, record) in &self.records {
+        for (target, records) in &self.records {
+            let Some(record) = records.get(&share) else { continue };
             let nearby = self.nearby.entry(target.clone()).or_default();
             let history = nearby.of(&shared.client, &shared.names, target, position).await?;
             let state = match history.last {
@@ -279,7 +291,7 @@ impl<'a> States<'a> {
                 Some(Last::Replayed) => Some(State::Pending),
                 Some(Last::Discarded) => None,
                 None if position < record.from || shared.is_target(target).is_err() => None,
-                None => shared.is_unsettled(target, record, lane, position).then_some(State::Pending),
+                None => shared.is_unsettled(target, share, record, lane, position).then_some(State::Pending),
             };
             histories.push((target.clone(), state, history));
         }
@@ -290,9 +302,9 @@ impl<'a> States<'a> {
 impl Shared {
     /// Whether an event of which nothing was recorded is still to be delivered. What was skipped lately by another replica
     /// cannot be told from what is to come.
-    fn is_unsettled(&self, target: &str, record: &TargetRecord, lane: Lane, position: u64) -> bool {
-        match self.live(target) {
-            Some(target) => target.book().unsettled(lane, position),
+    fn is_unsettled(&self, target: &str, share: u64, record: &ShareRecord, lane: Lane, position: u64) -> bool {
+        match self.live(target, share) {
+            Some(share) => share.book().unsettled(lane, position),
             None => {
                 let behind = &record.progress.behind;
                 position >= record.progress.cursor

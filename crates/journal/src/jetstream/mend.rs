@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Shared;
 use super::book::Lane;
 use super::history::{Entry, What};
-use super::names::BUCKET;
+use super::names::{BUCKET, share_of};
 use super::read::{self, Query};
 use super::wire::{millis, time};
 use crate::error::JournalError;
@@ -28,19 +28,20 @@ impl Shared {
     pub(super) async fn replay(&self, position: u64, target: &str, by: &str) -> Result<bool, JournalError> {
         self.is_target(target)?;
         let Some(record) = self.event_at(position).await? else { return Ok(false) };
-        let lane = Lane::of(position, &record);
+        let (lane, share) = (Lane::of(position, &record), share_of(&record));
+        let subject = self.names.replay(target, share, position);
         let wish = serde_json::to_vec(&lane).map_err(failed)?;
         self.record(AuditAction::Replay, position, target, by).await?;
         self.note(position, target, What::Replayed).await?;
-        self.store_soon(self.names.replay(target, position), wish).await?;
+        self.store_soon(subject.clone(), wish).await?;
         self.purge(&self.names.dead, &self.names.dead_letter(target, position), None).await?;
         let here = self.targets().get(target).cloned().flatten();
         if let Some(here) = here {
             // Taken up before it is answered: it comes before the later events of its key.
-            let wish = read::last(&self.client, &self.names.state, &self.names.replay(target, position)).await;
-            if let Ok(Some(wish)) = wish {
-                here.book().replay(lane, position, wish.sequence, Instant::now());
-                here.fetch.notify_one();
+            let wish = read::last(&self.client, &self.names.state, &subject).await;
+            if let (Ok(Some(wish)), Some(share)) = (wish, here.holds(share)) {
+                share.book().replay(lane, position, wish.sequence, Instant::now());
+                share.fetch.notify_one();
             }
             here.wish.notify_one();
         }
@@ -49,7 +50,7 @@ impl Shared {
 
     /// Also of a target that is not configured any more.
     pub(super) async fn discard(&self, position: u64, target: &str, by: &str) -> Result<bool, JournalError> {
-        if self.target_record(target).await?.is_none() {
+        if self.target_records(target).await?.is_empty() {
             return Err(JournalError::NoSuchTarget(target.to_owned()));
         }
         let subject = self.names.dead_letter(target, position);

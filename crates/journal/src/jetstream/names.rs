@@ -2,8 +2,14 @@
 
 use std::fmt::Write;
 
+use crate::record::Record;
+
+/// The conversations are divided into so many shares, and the work for a target with them.
+pub(super) const SHARES: u64 = 8;
+
 /// Keys are spread over so many slots. The slot is part of an event's subject, so that what waits behind a failed event
 /// of a key is found without reading the rest. More slots cost the server memory: it keeps a count for every subject.
+/// A multiple of the shares: a slot belongs to one.
 const SLOTS: u64 = 1024;
 
 /// A command that is longer as a token is in the subject by its hash: servers cut off who sends long subjects.
@@ -38,33 +44,57 @@ impl Names {
         }
     }
 
-    /// Where an event goes: slot, application, command.
-    pub(super) fn event(&self, lane: Option<u64>, app: Option<u64>, command: &str) -> String {
-        let mut subject = format!("{}.", self.events);
-        push_slot(&mut subject, lane);
-        match app {
+    /// What the stream of the events takes.
+    pub(super) fn every_event(&self) -> String {
+        format!("{}.*.*.*.*", self.events)
+    }
+
+    /// Where an event goes: share, slot, application, command.
+    pub(super) fn event(&self, record: &Record) -> String {
+        let mut subject = self.slot(share_of(record), record.key.as_deref().map(lane));
+        match record.app {
             Some(app) => {
                 let _ = write!(subject, ".{app}.");
             }
             None => subject.push_str(".-."),
         }
-        push_command(&mut subject, command);
+        push_command(&mut subject, &record.command);
         subject
     }
 
     /// The events of a slot, or of a command, or of both. Those of other commands may be among them, if the command is long.
     pub(super) fn events_of(&self, lane: Option<u64>, command: Option<&str>) -> String {
-        let mut subject = format!("{}.", self.events);
-        match lane {
-            Some(_) => push_slot(&mut subject, lane),
-            None => subject.push('*'),
-        }
+        let mut subject = match lane {
+            Some(lane) => self.slot(lane % SHARES, Some(lane)),
+            None => format!("{}.*.*", self.events),
+        };
         subject.push_str(".*.");
         match command {
             Some(command) => push_command(&mut subject, command),
             None => subject.push('*'),
         }
         subject
+    }
+
+    /// The events of a conversation, or those without; some of other conversations are among them.
+    pub(super) fn conversation(&self, key: Option<&str>) -> String {
+        match key {
+            Some(key) => self.events_of(Some(lane(key)), None),
+            None => format!("{}.*.-.*.*", self.events),
+        }
+    }
+
+    /// The events of a share.
+    pub(super) fn share(&self, share: u64) -> String {
+        format!("{}.{share}.>", self.events)
+    }
+
+    /// Those without key have the slot `-`.
+    fn slot(&self, share: u64, lane: Option<u64>) -> String {
+        match lane {
+            Some(lane) => format!("{}.{share}.{}", self.events, lane % SLOTS),
+            None => format!("{}.{share}.-", self.events),
+        }
     }
 
     /// The attempts of a target in the bucket of a position.
@@ -83,13 +113,26 @@ impl Names {
         }
     }
 
-    /// The lease and the progress of a target.
-    pub(super) fn target(&self, target: &str) -> String {
-        format!("{}.target.{}", self.state, token(target))
+    /// Who delivers a share of a target, and how far it is.
+    pub(super) fn share_record(&self, target: &str, share: u64) -> String {
+        format!("{}.target.{}.{share}", self.state, token(target))
     }
 
-    pub(super) fn every_target(&self) -> String {
-        format!("{}.target.*", self.state)
+    /// The records of all shares of a target, or of every target.
+    pub(super) fn share_records(&self, target: Option<&str>) -> String {
+        match target {
+            Some(target) => format!("{}.target.{}.*", self.state, token(target)),
+            None => format!("{}.target.*.*", self.state),
+        }
+    }
+
+    /// A replica.
+    pub(super) fn member(&self, name: &str) -> String {
+        format!("{}.member.{name}", self.state)
+    }
+
+    pub(super) fn members(&self) -> String {
+        format!("{}.member.*", self.state)
     }
 
     /// When a target was last configured anywhere.
@@ -97,22 +140,23 @@ impl Names {
         format!("{}.configured.{}", self.state, token(target))
     }
 
-    pub(super) fn replay(&self, target: &str, position: u64) -> String {
-        format!("{}.replay.{}.{position}", self.state, token(target))
+    pub(super) fn replay(&self, target: &str, share: u64, position: u64) -> String {
+        format!("{}.replay.{}.{share}.{position}", self.state, token(target))
     }
 
     pub(super) fn replays_of(&self, target: &str) -> String {
-        format!("{}.replay.{}.*", self.state, token(target))
+        format!("{}.replay.{}.*.*", self.state, token(target))
     }
 }
 
-fn push_slot(subject: &mut String, lane: Option<u64>) {
-    match lane {
-        Some(lane) => {
-            let _ = write!(subject, "{}", lane % SLOTS);
-        }
-        None => subject.push('-'),
-    }
+/// The consumer of a share of a target.
+pub(super) fn consumer(target: &str, share: u64) -> String {
+    format!("{}-{share}", token(target))
+}
+
+/// The share of the conversations that an event belongs to. One without key is a conversation of its own.
+pub(super) fn share_of(record: &Record) -> u64 {
+    lane(record.key.as_deref().unwrap_or(&record.id)) % SHARES
 }
 
 /// The lane of a key: its hash (FNV-1a), which has to stay the same for ever. Two keys that fall together wait for each
@@ -193,11 +237,38 @@ mod tests {
         let names = Names::new("S");
         let long = "x".repeat(MAX_COMMAND + 1);
         for command in [long.as_str(), &"群".repeat(40), &"x".repeat(100_000)] {
-            let subject = names.event(Some(1), None, command);
-            assert_eq!(subject, format!("S.1.-.=h{:016x}", lane(command)));
-            assert!(names.events_of(None, Some(command)).ends_with(&subject[6..]));
+            let subject = names.event(&record(Some("a"), None, command));
+            assert_eq!(subject, format!("S.4.140.-.=h{:016x}", lane(command)));
+            assert!(names.events_of(None, Some(command)).ends_with(&subject[9..]));
         }
-        assert_eq!(names.event(None, Some(7), &long[1..]), format!("S.-.7.{}", &long[1..]));
+        assert_eq!(names.event(&record(None, Some(7), &long[1..])), format!("S.0.-.7.{}", &long[1..]));
+    }
+
+    fn record(key: Option<&str>, app: Option<u64>, command: &str) -> Record {
+        Record {
+            id: "id".into(),
+            app,
+            command: command.into(),
+            key: key.map(str::to_owned),
+            received: std::time::UNIX_EPOCH,
+            query: String::new(),
+            body: bytes::Bytes::new(),
+            answer: None,
+            by_content: false,
+            decoded: true,
+        }
+    }
+
+    #[test]
+    fn a_slot_belongs_to_one_share_and_has_the_events_of_its_keys() {
+        let names = Names::new("S");
+        assert_eq!(SLOTS % SHARES, 0);
+        for key in ["a", "b", "group:@TGS#1", ""] {
+            let subject = names.event(&record(Some(key), None, "c"));
+            let of = |pattern: String| pattern.trim_end_matches('>').trim_end_matches("*.*").to_owned();
+            assert!(subject.starts_with(&of(names.conversation(Some(key)))), "{subject}");
+            assert!(subject.starts_with(&of(names.share(share_of(&record(Some(key), None, "c"))))), "{subject}");
+        }
     }
 
     #[test]

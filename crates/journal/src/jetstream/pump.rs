@@ -1,5 +1,7 @@
-//! Delivers to one target: takes the lease, reads ahead, fetches what waits, renews, and hands the lease back.
+//! Delivers the shares of one target that this process holds: each reads ahead, fetches what waits, and saves how far it is.
+//! `balance` takes as many shares as are for us, and hands over what is too much.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -7,91 +9,215 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::Shared;
 use super::book::{Event, Fetch, Lane, Wanted, Wish};
 use super::connect::said;
 use super::history::{self, History, Nearby};
-use super::names::{BUCKET, token};
+use super::names::{BUCKET, consumer};
 use super::read::{self, Query};
-use super::target::Target;
+use super::target::{Held, Share, Target};
 use super::wire;
 use crate::error::JournalError;
 use crate::record::Record;
 
 /// Events asked for at once.
-const READ_AHEAD: usize = 256;
+const READ_AHEAD: usize = 64;
 /// How long the server holds a question for events.
 const READ_WAIT: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(250);
 const WISHES: Duration = Duration::from_secs(1);
+/// How often free shares are looked for while some are missing.
+const POLL: Duration = Duration::from_millis(250);
+/// So long may what is out take when a share is handed over. Then it may be delivered twice.
+const HAND_OVER: Duration = Duration::from_secs(5);
 /// Fetches under way at once.
 const FETCHES: usize = 32;
 /// Events read at once when looking for one of a key among those of its slot.
 const FETCH_PAGE: usize = 64;
 
+/// What is to become of a share that we hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Deliver,
+    /// To be handed over when what is out is settled.
+    HandOver,
+    /// To be handed back at once.
+    HandBack,
+    /// It is no longer ours.
+    LetGo,
+}
+
 /// Delivers until the subscription is gone, the target is removed or the journal is closed.
-pub(super) async fn run(shared: Arc<Shared>, target: Arc<Target>, me: String) {
+pub(super) async fn run(shared: Arc<Shared>, target: Arc<Target>) {
     let mut closed = shared.closed.subscribe();
     let mut stopped = target.stop.subscribe();
-    loop {
-        let mut held = tokio::select! {
-            held = shared.acquire(&target.name, &me) => held,
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-            _ = closed.wait_for(|closed| *closed) => return,
-        };
-        tracing::info!(target = target.name, "delivering");
-        target.book().restore(held.progress(), held.until(), Instant::now());
-        target.held.store(true, Ordering::Relaxed);
-        target.changed();
-        let lost = tokio::select! {
-            () = held.renew(&shared, &target) => true,
-            () = read(&shared, &target) => true,
-            () = fetch(&shared, &target) => true,
-            () = wishes(&shared, &target) => true,
-            _ = stopped.wait_for(|stopped| *stopped) => false,
-            _ = closed.wait_for(|closed| *closed) => false,
-        };
-        target.held.store(false, Ordering::Relaxed);
-        let progress = {
-            let mut book = target.book();
-            let progress = book.progress();
-            book.clear();
-            progress
-        };
-        if !lost {
-            return held.release(&shared, progress).await;
+    // Another subscription of this process hands back first.
+    let turn = shared.turn(&target.name);
+    let _turn = turn.lock().await;
+    let mut work = Work::default();
+    tokio::select! {
+        () = balance(&shared, &target, &mut work) => {}
+        () = wishes(&shared, &target) => {}
+        _ = stopped.wait_for(|stopped| *stopped) => {}
+        _ = closed.wait_for(|closed| *closed) => {}
+    }
+    work.order_all(Order::HandBack);
+    while work.tasks.join_next().await.is_some() {}
+}
+
+/// The shares that are being delivered.
+#[derive(Debug, Default)]
+struct Work {
+    tasks: JoinSet<u64>,
+    orders: BTreeMap<u64, watch::Sender<Order>>,
+}
+
+impl Work {
+    fn begin(&mut self, shared: &Arc<Shared>, share: &Arc<Share>, held: Held) {
+        let (order, orders) = watch::channel(Order::Deliver);
+        self.orders.insert(share.number, order);
+        self.tasks.spawn(deliver(Arc::clone(shared), Arc::clone(share), held, orders));
+    }
+
+    fn order_all(&self, order: Order) {
+        for sender in self.orders.values() {
+            sender.send_replace(order);
         }
-        tracing::warn!(target = target.name, "another gateway delivers now");
+    }
+
+    /// Waits until a share is no longer delivered.
+    async fn ended(&mut self) {
+        match self.tasks.join_next().await {
+            Some(Ok(share)) => drop(self.orders.remove(&share)),
+            Some(Err(_)) => {}
+            None => std::future::pending().await,
+        }
     }
 }
 
+/// Takes as many shares as are for us, and hands over what is too much. Ends never.
+async fn balance(shared: &Arc<Shared>, target: &Target, work: &mut Work) {
+    let mut views = shared.members.watch();
+    let mut me = None;
+    loop {
+        let view = views.borrow_and_update().clone();
+        if view.me != me {
+            // Under our old name we were counted as gone.
+            work.order_all(Order::LetGo);
+            while !work.tasks.is_empty() {
+                work.ended().await;
+            }
+            me.clone_from(&view.me);
+        }
+        let (quota, first) = view.quota(&target.name);
+        for order in work.orders.values().filter(|order| *order.borrow() == Order::Deliver).skip(quota) {
+            order.send_replace(Order::HandOver);
+        }
+        if work.orders.len() < quota {
+            let ours: Vec<u64> = work.orders.keys().copied().collect();
+            match shared.take_shares(&target.name, &view, &ours, quota - ours.len(), first).await {
+                Ok(taken) => {
+                    for (number, held) in taken {
+                        let Some(share) = target.shares.iter().find(|share| share.number == number) else { continue };
+                        work.begin(shared, share, held);
+                    }
+                }
+                Err(error) => tracing::debug!(target = target.name, %error, "cannot see who delivers"),
+            }
+        }
+        let is_short = work.orders.len() < quota;
+        tokio::select! {
+            () = work.ended() => {}
+            Ok(()) = views.changed() => {}
+            () = tokio::time::sleep(POLL), if is_short => {}
+        }
+    }
+}
+
+/// Delivers a share until it is to be handed over, or somebody else has it.
+async fn deliver(shared: Arc<Shared>, share: Arc<Share>, mut held: Held, mut orders: watch::Receiver<Order>) -> u64 {
+    tracing::info!(target = share.target, share = share.number, "delivering");
+    share.book().restore(held.progress(), Instant::now());
+    share.held.store(true, Ordering::Relaxed);
+    share.changed();
+    let is_ours = tokio::select! {
+        () = held.save(&shared, &share) => false,
+        () = read(&shared, &share) => false,
+        () = fetch(&shared, &share) => false,
+        is_ours = ordered_away(&share, &mut orders) => is_ours,
+    };
+    share.held.store(false, Ordering::Relaxed);
+    let progress = {
+        let mut book = share.book();
+        let progress = book.progress();
+        book.clear();
+        progress
+    };
+    if is_ours {
+        held.release(&shared, progress).await;
+        tracing::info!(target = share.target, share = share.number, "handed over");
+    } else {
+        tracing::warn!(target = share.target, share = share.number, "another gateway delivers now");
+    }
+    share.number
+}
+
+/// Waits until the share is to be given away. Returns whether it is still ours.
+async fn ordered_away(share: &Share, orders: &mut watch::Receiver<Order>) -> bool {
+    let order = orders.wait_for(|order| *order != Order::Deliver).await.map_or(Order::HandBack, |order| *order);
+    if order == Order::HandOver {
+        share.book().close();
+        let settled = async {
+            while share.book().has_out() {
+                share.settled.notified().await;
+            }
+        };
+        tokio::select! {
+            () = settled => {}
+            () = tokio::time::sleep(HAND_OVER) => {}
+            _ = orders.wait_for(|order| *order != Order::HandOver) => {}
+        }
+    }
+    *orders.borrow() != Order::LetGo
+}
+
 /// Reads ahead, event by event, while there is room. Ends never.
-async fn read(shared: &Shared, target: &Target) {
+async fn read(shared: &Shared, share: &Share) {
     let mut connected = shared.connected.clone();
     let mut nearby = Nearby::default();
+    let mut is_ours = false;
     loop {
         connected.mark_unchanged();
         let result = tokio::select! {
-            result = read_on(shared, target, &mut nearby) => result,
+            result = read_on(shared, share, &mut nearby, &mut is_ours) => result,
             // What was under way to a connection that is gone may be lost.
             Ok(()) = connected.changed() => continue,
         };
         if let Err(error) = result {
-            tracing::debug!(target = target.name, %error, "reading again");
+            tracing::debug!(target = share.target, share = share.number, %error, "reading again");
             tokio::time::sleep(AGAIN).await;
         }
     }
 }
 
-/// Reads from where the book is, until something does not fit.
-async fn read_on(shared: &Shared, target: &Target, nearby: &mut Nearby) -> Result<(), JournalError> {
-    let consumer = consumer_at(shared, &target.name, target.read_next()).await?;
-    let mut first = true;
+/// Reads from where the book is, until something does not fit. The consumer is not ours as long as somebody who had the share
+/// before may still ask it for events.
+async fn read_on(shared: &Shared, share: &Share, nearby: &mut Nearby, is_ours: &mut bool) -> Result<(), JournalError> {
+    let (consumer, mut given) = consumer_at(shared, share, *is_ours).await?;
+    *is_ours = true;
     loop {
-        let room = target.room_to_read();
+        let (room, room_at) = {
+            let mut book = share.book();
+            (book.room(Instant::now()), book.room_at())
+        };
         if room == 0 {
-            target.room.notified().await;
+            tokio::select! {
+                () = share.room.notified() => {}
+                () = until(room_at) => {}
+            }
             continue;
         }
         let mut batch = consumer
@@ -104,111 +230,121 @@ async fn read_on(shared: &Shared, target: &Target, nearby: &mut Nearby) -> Resul
         let mut any = false;
         while let Some(message) = batch.next().await {
             let message = message.map_err(|error| JournalError::Unavailable(error.to_string()))?;
-            let position = message.info().map_err(|error| JournalError::Failed(error.to_string()))?.stream_sequence;
-            let expected = target.read_next();
-            if position < expected {
-                continue;
+            let (position, number) = {
+                let info = message.info().map_err(|error| JournalError::Failed(error.to_string()))?;
+                (info.stream_sequence, info.consumer_sequence)
+            };
+            // The consumer counts what it gives. One that fell back, with its server, gives some again.
+            if number > given + 1 {
+                return Err(JournalError::Unavailable(format!("{} events were lost on the way", number - given - 1)));
             }
-            // The consumer begins where it was told to; what lies before its first message is no longer there.
-            if position > expected && !first {
-                return Err(JournalError::Unavailable(format!("{expected} is missing before {position}")));
+            (given, any) = (number, true);
+            if position >= share.book().read_next() {
+                take_in(shared, share, nearby, position, message.message).await?;
+                share.changed();
             }
-            (first, any) = (false, true);
-            take_in(shared, target, nearby, position, message.message).await?;
-            target.changed();
         }
-        if !any && consumer.get_info().await.is_ok_and(|info| info.delivered.stream_sequence >= target.read_next()) {
+        if !any && consumer.get_info().await.is_ok_and(|info| info.delivered.consumer_sequence > given) {
             return Err(JournalError::Unavailable("events were lost on the way".into()));
         }
     }
 }
 
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn take_in(
     shared: &Shared,
-    target: &Target,
+    share: &Share,
     nearby: &mut Nearby,
     position: u64,
     message: async_nats::Message,
 ) -> Result<(), JournalError> {
     let headers = message.headers.unwrap_or_default();
     let Some(record) = wire::record(&headers, message.payload) else {
-        tracing::warn!(target = target.name, position, "a message in the stream is no event of ours");
-        target.book().pass(position);
+        tracing::warn!(target = share.target, position, "a message in the stream is no event of ours");
+        share.book().pass(position);
         return Ok(());
     };
-    let history = nearby.of(&shared.client, &shared.names, &target.name, position).await?;
-    target.book().read(position, Arc::new(record), &history, Instant::now());
+    let history = nearby.of(&shared.client, &shared.names, &share.target, position).await?;
+    share.book().read(position, Arc::new(record), &history, Instant::now());
     Ok(())
 }
 
-/// The target's consumer, so that it gives the event of this position next.
+/// The consumer of the share, so that it gives what comes at the place where the book is, or before; and how many events it gave.
 ///
-/// It acknowledges nothing: how far the target is stands in its record, and a consumer that is elsewhere is made anew.
-async fn consumer_at(shared: &Shared, target: &str, position: u64) -> Result<PullConsumer, JournalError> {
+/// It acknowledges nothing: how far the share is stands in its record, and a consumer that is elsewhere is made anew.
+async fn consumer_at(shared: &Shared, share: &Share, is_ours: bool) -> Result<(PullConsumer, u64), JournalError> {
     let unavailable = |error: &dyn std::error::Error| JournalError::Unavailable(said(error));
+    let position = share.book().read_next().max(1);
     let stream = shared.context.get_stream_no_info(&shared.names.events).await.map_err(|error| unavailable(&error))?;
-    let name = token(target);
+    let name = consumer(&share.target, share.number);
     if let Ok(consumer) = stream.get_consumer::<pull::Config>(&name).await {
-        if consumer.cached_info().delivered.stream_sequence + 1 == position {
-            return Ok(consumer);
+        let delivered = &consumer.cached_info().delivered;
+        if is_ours && delivered.stream_sequence < position {
+            let given = delivered.consumer_sequence;
+            return Ok((consumer, given));
         }
         stream.delete_consumer(&name).await.map_err(|error| unavailable(&error))?;
     }
     let config = pull::Config {
         durable_name: Some(name),
-        description: Some(format!("Events for the target {target}. Made anew by the gateway that delivers.")),
+        description: Some(format!(
+            "Events of share {} for the target {}. Made anew by the gateway that delivers.",
+            share.number, share.target
+        )),
+        filter_subject: shared.names.share(share.number),
         ack_policy: AckPolicy::None,
-        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: position.max(1) },
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: position },
         ..pull::Config::default()
     };
-    stream.create_consumer(config).await.map_err(|error| unavailable(&error))
+    let consumer = stream.create_consumer(config).await.map_err(|error| unavailable(&error))?;
+    Ok((consumer, 0))
 }
 
 /// Fetches events of lanes that are behind when they are due. Ends never.
-async fn fetch(shared: &Shared, target: &Target) {
+async fn fetch(shared: &Shared, share: &Share) {
     let mut nearby = Nearby::default();
     let mut under_way = FuturesUnordered::new();
     loop {
         let (generation, fetches, next_due) = {
-            let mut book = target.book();
+            let mut book = share.book();
             let fetches = if under_way.len() < FETCHES { book.due(Instant::now()) } else { Vec::new() };
             (book.generation(), fetches, book.next_due())
         };
         under_way
-            .extend(fetches.into_iter().map(|fetch| async move { (fetch, fetch_one(shared, target, fetch).await) }));
+            .extend(fetches.into_iter().map(|fetch| async move { (fetch, fetch_one(shared, share, fetch).await) }));
         let next_due = next_due.filter(|_| under_way.len() < FETCHES);
-        let timer = async {
-            match next_due {
-                Some(due) => tokio::time::sleep_until(due.into()).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             Some((fetch, result)) = under_way.next(), if !under_way.is_empty() => {
                 let found = match result {
-                    Ok(Some((position, record))) => history_of(shared, target, &mut nearby, fetch, position)
+                    Ok(Some((position, record))) => history_of(shared, share, &mut nearby, fetch, position)
                         .await
                         .map(|history| Some((Event::new(position, record, &history), history))),
-                    Ok(None) => given_up(shared, target, fetch).await.map(|()| None),
+                    Ok(None) => given_up(shared, share, fetch).await.map(|()| None),
                     Err(error) => Err(error),
                 };
                 match found {
-                    Ok(found) => target.book().fetched(generation, fetch, found, Instant::now()),
+                    Ok(found) => share.book().fetched(generation, fetch, found, Instant::now()),
                     Err(error) => {
-                        tracing::debug!(target = target.name, %error, "fetching again");
-                        target.book().fetch_failed(generation, fetch, Instant::now());
+                        tracing::debug!(target = share.target, %error, "fetching again");
+                        share.book().fetch_failed(generation, fetch, Instant::now());
                     }
                 }
-                target.ready.notify_one();
+                share.is_ready();
             }
-            () = timer => {}
-            () = target.fetch.notified() => {}
+            () = until(next_due) => {}
+            () = share.fetch.notified() => {}
         }
     }
 }
 
 /// The event to fetch; none when it is no longer there.
-async fn fetch_one(shared: &Shared, target: &Target, fetch: Fetch) -> Result<Option<(u64, Arc<Record>)>, JournalError> {
+async fn fetch_one(shared: &Shared, share: &Share, fetch: Fetch) -> Result<Option<(u64, Arc<Record>)>, JournalError> {
     let (from, last, subject) = match (fetch.what, fetch.lane) {
         (Wanted::Replay { position, .. }, _) | (_, Lane::Alone(position)) => (position, position, None),
         (Wanted::Next { from, last }, Lane::Key(key)) => (from, last, Some(shared.names.events_of(Some(key), None))),
@@ -234,15 +370,15 @@ async fn fetch_one(shared: &Shared, target: &Target, fetch: Fetch) -> Result<Opt
     }
     if shared.holds(last).await? {
         // A replica that lags answered.
-        return Err(JournalError::Unavailable(format!("{last} cannot be read yet for {}", target.name)));
+        return Err(JournalError::Unavailable(format!("{last} cannot be read yet for {}", share.target)));
     }
     Ok(None)
 }
 
 /// Crosses out the wish for an event that is no longer there.
-async fn given_up(shared: &Shared, target: &Target, fetch: Fetch) -> Result<(), JournalError> {
+async fn given_up(shared: &Shared, share: &Share, fetch: Fetch) -> Result<(), JournalError> {
     match fetch.what {
-        Wanted::Replay { position, wish } => shared.forget_wish(&target.name, position, wish).await,
+        Wanted::Replay { position, wish } => shared.forget_wish(share, position, wish).await,
         Wanted::Next { .. } => Ok(()),
     }
 }
@@ -257,7 +393,7 @@ fn is_wanted(fetch: Fetch, position: u64, record: &Record) -> bool {
 
 async fn history_of(
     shared: &Shared,
-    target: &Target,
+    share: &Share,
     nearby: &mut Nearby,
     fetch: Fetch,
     position: u64,
@@ -266,38 +402,44 @@ async fn history_of(
         // It was settled once: what counts is what happened since.
         Wanted::Replay { position, .. } => {
             let bucket = position / BUCKET;
-            let mut histories = history::load(&shared.client, &shared.names, &target.name, bucket).await?;
+            let mut histories = history::load(&shared.client, &shared.names, &share.target, bucket).await?;
             Ok(histories.remove(&position).unwrap_or_default())
         }
-        Wanted::Next { .. } => nearby.of(&shared.client, &shared.names, &target.name, position).await,
+        Wanted::Next { .. } => nearby.of(&shared.client, &shared.names, &share.target, position).await,
     }
 }
 
 /// Looks for wishes to deliver again. Ends never.
 async fn wishes(shared: &Shared, target: &Target) {
     loop {
-        match read::all(&shared.client, &shared.names.state, &shared.names.replays_of(&target.name)).await {
-            Ok(found) => {
-                for wish in found {
-                    let position = wish.subject.rsplit('.').next().and_then(|token| token.parse().ok());
-                    let lane = serde_json::from_slice::<Lane>(&wish.payload);
-                    let (Some(position), Ok(lane)) = (position, lane) else { continue };
-                    let answer = target.book().replay(lane, position, wish.sequence, Instant::now());
-                    match answer {
-                        Wish::Taken => target.fetch.notify_one(),
-                        Wish::Moot => {
-                            target.fetch.notify_one();
-                            drop(shared.forget_wish(&target.name, position, wish.sequence).await);
-                        }
-                        Wish::Later => {}
-                    }
-                }
-            }
-            Err(error) => tracing::debug!(target = target.name, %error, "cannot see what is to be delivered again"),
+        if target.held().next().is_some()
+            && let Err(error) = take_wishes(shared, target).await
+        {
+            tracing::debug!(target = target.name, %error, "cannot see what is to be delivered again");
         }
         tokio::select! {
             () = tokio::time::sleep(WISHES) => {}
             () = target.wish.notified() => {}
         }
     }
+}
+
+async fn take_wishes(shared: &Shared, target: &Target) -> Result<(), JournalError> {
+    for wish in read::all(&shared.client, &shared.names.state, &shared.names.replays_of(&target.name)).await? {
+        let mut tokens = wish.subject.rsplit('.').map(|token| token.parse::<u64>().ok());
+        let (Some(Some(position)), Some(Some(share))) = (tokens.next(), tokens.next()) else { continue };
+        let (Some(share), Ok(lane)) = (target.holds(share), serde_json::from_slice::<Lane>(&wish.payload)) else {
+            continue;
+        };
+        let answer = share.book().replay(lane, position, wish.sequence, Instant::now());
+        match answer {
+            Wish::Taken => share.fetch.notify_one(),
+            Wish::Moot => {
+                share.fetch.notify_one();
+                drop(shared.forget_wish(share, position, wish.sequence).await);
+            }
+            Wish::Later => {}
+        }
+    }
+    Ok(())
 }

@@ -15,7 +15,7 @@ use super::Shared;
 use super::book::Lane;
 use super::history::{Entry, short};
 use super::names::BUCKET;
-use super::target::Target;
+use super::target::Share;
 use super::wire::millis;
 use crate::delivery::{Attempt, Outcome};
 use crate::error::JournalError;
@@ -28,7 +28,7 @@ const GROUP: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(super) shared: Arc<Shared>,
-    pub(super) target: Arc<Target>,
+    pub(super) share: Arc<Share>,
     pub(super) record: Arc<Record>,
     pub(super) generation: u64,
     pub(super) lane: Lane,
@@ -49,7 +49,7 @@ pub(super) enum Item {
 
 #[derive(Debug)]
 pub(super) struct Settlement {
-    target: Arc<Target>,
+    share: Arc<Share>,
     generation: u64,
     lane: Lane,
     position: u64,
@@ -82,23 +82,23 @@ impl Lease {
         if self.settled.swap(true, Ordering::AcqRel) {
             return Err(JournalError::NotOut);
         }
-        if !self.target.subscribed.load(Ordering::Acquire) {
+        if !self.share.is_subscribed() {
             return Err(JournalError::NotOut);
         }
-        let out = self.target.book().is_out(self.generation, self.lane, self.position);
-        // Somebody else may have the target by now. What was delivered is still worth recording: it is not delivered again then.
+        let out = self.share.book().is_out(self.generation, self.lane, self.position);
+        // Somebody else may have the share by now. What was delivered is still worth recording: it is not delivered again then.
         if !out && !matches!(attempt.outcome, Outcome::Delivered { .. }) {
             return Err(JournalError::NotOut);
         }
         let Some(entry) = Entry::of(self.position, &attempt) else {
             // Skipped: nobody needs to know.
-            self.target.book().settled(self.generation, self.lane, self.position, &attempt, Instant::now());
-            self.target.changed();
+            self.share.book().settled(self.generation, self.lane, self.position, &attempt, Instant::now());
+            self.share.changed();
             return Ok(());
         };
         let (answer, answered) = oneshot::channel();
         let settlement = Settlement {
-            target: Arc::clone(&self.target),
+            share: Arc::clone(&self.share),
             generation: self.generation,
             lane: self.lane,
             position: self.position,
@@ -130,8 +130,8 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if !*self.settled.get_mut() {
-            self.target.book().give_back(self.generation, self.lane, self.position);
-            self.target.ready.notify_one();
+            self.share.book().give_back(self.generation, self.lane, self.position);
+            self.share.changed();
         }
     }
 }
@@ -152,9 +152,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut items: mpsc::UnboundedReceiver<
         for item in group.drain(..) {
             match item {
                 Item::Attempt(settled) => {
-                    let Settlement { target, generation, lane, position, attempt, answer, .. } = *settled;
-                    target.book().settled(generation, lane, position, &attempt, Instant::now());
-                    target.changed();
+                    let Settlement { share, generation, lane, position, attempt, answer, .. } = *settled;
+                    share.book().settled(generation, lane, position, &attempt, Instant::now());
+                    share.changed();
                     let _ = answer.send(());
                 }
                 Item::Flush(answer) => {
@@ -175,13 +175,13 @@ async fn record(shared: &Shared, group: &[Item]) {
     };
     let dead = settlements().filter_map(|settlement| {
         let payload = serde_json::to_vec(settlement.dead.as_ref()?).ok()?;
-        Some(shared.store_surely(shared.names.dead_letter(&settlement.target.name, settlement.position), payload))
+        Some(shared.store_surely(shared.names.dead_letter(&settlement.share.target, settlement.position), payload))
     });
     join_all(dead).await;
     let mut buckets: BTreeMap<(&str, u64), Vec<&Entry>> = BTreeMap::new();
     for settlement in settlements() {
         let bucket = settlement.position / BUCKET;
-        buckets.entry((&settlement.target.name, bucket)).or_default().push(&settlement.entry);
+        buckets.entry((&settlement.share.target, bucket)).or_default().push(&settlement.entry);
     }
     let attempts = buckets.iter().filter_map(|((target, bucket), entries)| {
         let payload = serde_json::to_vec(entries).ok()?;
@@ -190,7 +190,7 @@ async fn record(shared: &Shared, group: &[Item]) {
     join_all(attempts).await;
     for settlement in settlements() {
         if let (Some(wish), false) = (settlement.wish, matches!(settlement.attempt.outcome, Outcome::Retry { .. })) {
-            while shared.forget_wish(&settlement.target.name, settlement.position, wish).await.is_err() {
+            while shared.forget_wish(&settlement.share, settlement.position, wish).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

@@ -25,12 +25,15 @@ const ELECTION: Duration = Duration::from_secs(15);
 /// What a journal needs of a stream. The rest is the operator's: limits, placement, compression, description.
 struct Wanted {
     name: String,
+    subject: String,
     replicas: usize,
     duplicate_window: Duration,
     max_age: Duration,
     max_messages: Option<i64>,
     per_subject: i64,
     discard: DiscardPolicy,
+    /// Bytes that a message may have.
+    largest: usize,
 }
 
 /// Creates or checks all streams of a journal. Returns how many replicas the events have.
@@ -43,17 +46,21 @@ pub(super) async fn ensure(
 ) -> Result<usize, OpenError> {
     let wanted = |name: &str| Wanted {
         name: name.to_owned(),
+        subject: format!("{name}.>"),
         replicas: config.replicas,
         duplicate_window: Duration::from_secs(120),
         max_age: Duration::ZERO,
         max_messages: None,
         per_subject: -1,
         discard: DiscardPolicy::Old,
+        largest: 0,
     };
     // What takes no more events says so, instead of dropping the oldest; what is old enough is removed by `keep`.
     let events = Wanted {
+        subject: names.every_event(),
         duplicate_window: dedup_window.clamp(SHORTEST_WINDOW, LONGEST),
         discard: DiscardPolicy::New,
+        largest: config.max_event,
         ..wanted(&names.events)
     };
     let replicas = ensure_one(context, &events).await?;
@@ -136,14 +143,10 @@ async fn try_ensure(context: &Context, wanted: &Wanted) -> Result<usize, Failure
 }
 
 impl Wanted {
-    fn subject(&self) -> String {
-        format!("{}.>", self.name)
-    }
-
     /// The configuration of a stream with what we need of it.
     fn apply(&self, found: &Config) -> Config {
         let mut config = found.clone();
-        config.subjects = vec![self.subject()];
+        config.subjects = vec![self.subject.clone()];
         config.retention = RetentionPolicy::Limits;
         config.storage = StorageType::File;
         // A stream that has more replicas than asked for keeps them.
@@ -167,14 +170,18 @@ impl Wanted {
                 differences.push(text);
             }
         };
-        check(found.subjects == [self.subject()], {
-            format!("its subjects are {:?}, ours would be `{}`", found.subjects, self.subject())
+        check(found.subjects == [self.subject.as_str()], {
+            format!("its subjects are {:?}, ours would be `{}`", found.subjects, self.subject)
         });
         check(found.storage == StorageType::File, "its storage is memory, not file".into());
         check(
             found.retention == RetentionPolicy::Limits,
             format!("its retention is by {}, not by limits", format!("{:?}", found.retention).to_lowercase()),
         );
+        let takes = usize::try_from(found.max_message_size).ok().filter(|most| *most > 0).unwrap_or(usize::MAX);
+        check(takes >= self.largest, {
+            format!("it takes messages of {takes} bytes (`max_msg_size`), and events may have {}", self.largest)
+        });
         check(!found.no_ack, "it does not acknowledge (`no_ack`)".into());
         check(!found.sealed, "it is sealed".into());
         check(!found.deny_purge, "it cannot be purged (`deny_purge`), so nothing old could be removed".into());

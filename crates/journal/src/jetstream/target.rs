@@ -1,89 +1,123 @@
-//! A target as it is kept: who delivers to it at the moment (the lease), and how far it is.
+//! A target in this process, and its shares as they are kept: who delivers one at the moment, and how far it is.
 //!
-//! One replica delivers to a target at a time. It writes the record at least every `RENEWAL`, with the revision that it
-//! wrote before as condition. Whoever wants the target takes it when the record names nobody, or did not change for `EXPIRY` by
-//! their own clock; the condition lets one win. A holder that could not renew for `HOLD` gives nothing out until it has: that is
-//! before anybody may take over. No clock is compared with another.
+//! One replica delivers a share at a time. It takes the record of the share when that names nobody, or somebody who is gone
+//! (`members`), with the revision that it saw as condition; the condition lets one win, and tells the one before.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
+use futures_util::future::{join_all, try_join_all};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
 use super::Shared;
 use super::book::{Book, Progress};
 use super::connect::said;
-use super::names::untoken;
+use super::members::View;
+use super::names::{SHARES, untoken};
 use super::read;
 use crate::error::JournalError;
 
-const RENEWAL: Duration = Duration::from_millis(500);
-const HOLD: Duration = Duration::from_secs(2);
-const EXPIRY: Duration = Duration::from_millis(3500);
-const POLL: Duration = Duration::from_millis(250);
-/// A replica that holds leases lets others go first, by so much for each.
-const COURTESY: Duration = Duration::from_millis(100);
+/// How often progress is written, as long as it is short.
+const SAVE: Duration = Duration::from_millis(500);
+/// With each so many lanes behind it is written as much more seldom.
+const LANES: usize = 500;
+/// Before a write that failed is tried again.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// The deliveries of a target in this process, while somebody takes them.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) name: String,
-    book: Mutex<Book>,
+    pub(super) shares: Vec<Arc<Share>>,
     /// A delivery may be due.
-    pub(super) ready: Notify,
-    /// There may be room to read ahead.
-    pub(super) room: Notify,
-    /// Something may have to be fetched.
-    pub(super) fetch: Notify,
+    pub(super) ready: Arc<Notify>,
     /// There may be a wish to deliver again.
     pub(super) wish: Notify,
     /// The subscription is there.
-    pub(super) subscribed: AtomicBool,
+    pub(super) subscribed: Arc<AtomicBool>,
     /// No longer a target.
     pub(super) removed: AtomicBool,
     /// To stop delivering.
     pub(super) stop: watch::Sender<bool>,
-    /// Whether this process has the lease.
+}
+
+/// The deliveries of a share of a target in this process.
+#[derive(Debug)]
+pub(super) struct Share {
+    pub(super) target: String,
+    pub(super) number: u64,
+    book: Mutex<Book>,
+    /// There may be room to read ahead.
+    pub(super) room: Notify,
+    /// Something may have to be fetched.
+    pub(super) fetch: Notify,
+    /// What was out was settled.
+    pub(super) settled: Notify,
+    /// Whether this process has it.
     pub(super) held: AtomicBool,
+    ready: Arc<Notify>,
+    subscribed: Arc<AtomicBool>,
 }
 
 impl Target {
     pub(super) fn new(name: &str) -> Self {
-        let target = Self {
+        let (ready, subscribed) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(true)));
+        let share = |number| {
+            let share = Share {
+                target: name.to_owned(),
+                number,
+                book: Mutex::default(),
+                room: Notify::new(),
+                fetch: Notify::new(),
+                settled: Notify::new(),
+                held: AtomicBool::new(false),
+                ready: Arc::clone(&ready),
+                subscribed: Arc::clone(&subscribed),
+            };
+            share.book().clear();
+            Arc::new(share)
+        };
+        Self {
             name: name.to_owned(),
-            book: Mutex::default(),
-            ready: Notify::new(),
-            room: Notify::new(),
-            fetch: Notify::new(),
+            shares: (0..SHARES).map(share).collect(),
+            ready,
             wish: Notify::new(),
-            subscribed: AtomicBool::new(true),
+            subscribed,
             removed: AtomicBool::new(false),
             stop: watch::Sender::new(false),
-            held: AtomicBool::new(false),
-        };
-        target.book().clear();
-        target
+        }
     }
 
+    /// The shares that this process has.
+    pub(super) fn held(&self) -> impl Iterator<Item = &Arc<Share>> {
+        self.shares.iter().filter(|share| share.held.load(Ordering::Relaxed))
+    }
+
+    /// A share, if this process has it.
+    pub(super) fn holds(&self, number: u64) -> Option<&Arc<Share>> {
+        self.held().find(|share| share.number == number)
+    }
+}
+
+impl Share {
     pub(super) fn book(&self) -> MutexGuard<'_, Book> {
         // The book is never left half changed: nothing in it panics.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn read_next(&self) -> u64 {
-        self.book().read_next()
+    /// Whether the subscription that takes its deliveries is there.
+    pub(super) fn is_subscribed(&self) -> bool {
+        self.subscribed.load(Ordering::Acquire)
     }
 
-    pub(super) fn room_to_read(&self) -> usize {
-        self.book().room()
-    }
-
-    pub(super) fn progress(&self) -> Progress {
-        self.book().progress()
+    /// Wakes whoever waits for a delivery.
+    pub(super) fn is_ready(&self) {
+        self.ready.notify_one();
     }
 
     /// Wakes whoever waits for a change of the book.
@@ -91,12 +125,13 @@ impl Target {
         self.ready.notify_one();
         self.room.notify_one();
         self.fetch.notify_one();
+        self.settled.notify_one();
     }
 }
 
-/// The record of a target.
+/// The record of a share of a target.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct TargetRecord {
+pub(super) struct ShareRecord {
     /// Who delivers at the moment.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) holder: Option<String>,
@@ -106,43 +141,54 @@ pub(super) struct TargetRecord {
     pub(super) progress: Progress,
 }
 
-/// The right to deliver to a target.
+/// The records of the shares of a target, by their numbers.
+pub(super) type ShareRecords = BTreeMap<u64, ShareRecord>;
+
+/// The right to deliver a share.
 #[derive(Debug)]
 pub(super) struct Held {
     me: String,
     subject: String,
-    record: TargetRecord,
+    record: ShareRecord,
     revision: u64,
-    /// When the last successful renewal began.
-    renewed: Instant,
 }
 
-enum Written {
+pub(super) enum Written {
     Yes(u64),
     /// Somebody else wrote meanwhile, or an earlier write of ours arrived.
     Changed,
 }
 
 impl Shared {
-    /// The record of a target and its revision.
-    pub(super) async fn target_record(&self, target: &str) -> Result<Option<(TargetRecord, u64)>, JournalError> {
-        match read::last(&self.client, &self.names.state, &self.names.target(target)).await? {
-            Some(found) => Ok(Some((self.parse_record(&found.payload)?, found.sequence))),
-            None => Ok(None),
-        }
+    /// The records of a target, as far as there are any, with their revisions.
+    async fn revisions_of(&self, target: &str) -> Result<BTreeMap<u64, (ShareRecord, u64)>, JournalError> {
+        let found = read::all(&self.client, &self.names.state, &self.names.share_records(Some(target))).await?;
+        let records = found.iter().filter_map(|found| {
+            let share = found.subject.rsplit('.').next()?.parse().ok()?;
+            Some(self.parse_record(&found.payload).map(|record| (share, (record, found.sequence))))
+        });
+        records.collect()
+    }
+
+    /// The records of a target; none when there is no such target.
+    pub(super) async fn target_records(&self, target: &str) -> Result<ShareRecords, JournalError> {
+        let records = self.revisions_of(target).await?;
+        Ok(records.into_iter().map(|(share, (record, _))| (share, record)).collect())
     }
 
     /// Every target that ever was, and is not forgotten yet.
-    pub(super) async fn target_records(&self) -> Result<Vec<(String, TargetRecord)>, JournalError> {
-        let mut records = Vec::new();
-        for found in read::all(&self.client, &self.names.state, &self.names.every_target()).await? {
-            let Some(name) = found.subject.rsplit('.').next().and_then(untoken) else { continue };
-            records.push((name, self.parse_record(&found.payload)?));
+    pub(super) async fn all_records(&self) -> Result<BTreeMap<String, ShareRecords>, JournalError> {
+        let mut targets: BTreeMap<String, ShareRecords> = BTreeMap::new();
+        for found in read::all(&self.client, &self.names.state, &self.names.share_records(None)).await? {
+            let mut tokens = found.subject.rsplit('.');
+            let share = tokens.next().and_then(|token| token.parse().ok());
+            let (Some(share), Some(name)) = (share, tokens.next().and_then(untoken)) else { continue };
+            targets.entry(name).or_default().insert(share, self.parse_record(&found.payload)?);
         }
-        Ok(records)
+        Ok(targets)
     }
 
-    fn parse_record(&self, payload: &[u8]) -> Result<TargetRecord, JournalError> {
+    fn parse_record(&self, payload: &[u8]) -> Result<ShareRecord, JournalError> {
         serde_json::from_slice(payload).map_err(|error| {
             JournalError::Failed(format!(
                 "stream {}: the record of a target is none of ours: {error}",
@@ -153,17 +199,26 @@ impl Shared {
 
     /// Makes a target known; a new one begins behind the last event.
     pub(super) async fn know_target(&self, target: &str) -> Result<(), JournalError> {
-        if self.target_record(target).await?.is_some() {
+        let known = self.revisions_of(target).await?;
+        let missing: Vec<u64> = (0..SHARES).filter(|share| !known.contains_key(share)).collect();
+        if missing.is_empty() {
             return Ok(());
         }
         let begin = self.last_position().await? + 1;
         let progress = Progress { cursor: begin, read: begin, ..Progress::default() };
-        let record = TargetRecord { holder: None, from: begin, progress };
-        // Another replica may have been faster: then its record holds.
-        self.write_if(&self.names.target(target), &record, 0).await.map(drop)
+        let record = ShareRecord { holder: None, from: begin, progress };
+        // Another replica may have been faster: then its records hold.
+        let subjects: Vec<_> = missing.iter().map(|share| self.names.share_record(target, *share)).collect();
+        try_join_all(subjects.iter().map(|subject| self.write_if(subject, &record, 0))).await.map(drop)
     }
 
-    async fn write_if(&self, subject: &str, record: &TargetRecord, revision: u64) -> Result<Written, JournalError> {
+    /// Writes a record if its revision is still this one; 0: if there is none.
+    pub(super) async fn write_if(
+        &self,
+        subject: &str,
+        record: &impl Serialize,
+        revision: u64,
+    ) -> Result<Written, JournalError> {
         let payload = serde_json::to_vec(record).map_err(|error| JournalError::Failed(error.to_string()))?;
         let message = PublishMessage::build().payload(payload.into()).expected_last_subject_sequence(revision);
         let publish = async { self.context.send_publish(subject.to_owned(), message).await?.await };
@@ -174,38 +229,55 @@ impl Shared {
         }
     }
 
-    /// Waits until the target is free, and takes it.
-    pub(super) async fn acquire(&self, target: &str, me: &str) -> Held {
-        let subject = self.names.target(target);
-        let mut seen: Option<(u64, Instant)> = None;
-        loop {
-            match self.target_record(target).await {
-                Ok(Some((mut record, revision))) => {
-                    let now = Instant::now();
-                    let since = match seen {
-                        Some((same, since)) if same == revision => since,
-                        _ => now,
-                    };
-                    seen = Some((revision, since));
-                    if record.holder.is_none() || now.duration_since(since) >= EXPIRY {
-                        let held = u32::try_from(self.leases_held()).unwrap_or(u32::MAX);
-                        tokio::time::sleep(COURTESY.saturating_mul(held).min(POLL * 4)).await;
-                        record.holder = Some(me.to_owned());
-                        let renewed = Instant::now();
-                        if let Ok(Written::Yes(revision)) = self.write_if(&subject, &record, revision).await {
-                            return Held { me: me.to_owned(), subject, record, revision, renewed };
-                        }
-                    }
-                }
-                Ok(None) => drop(self.know_target(target).await),
-                Err(error) => tracing::debug!(target, %error, "cannot see who delivers"),
+    /// Takes free shares of a target, at most `most`, beside those that we have. Looks at the one with the number `first` first.
+    pub(super) async fn take_shares(
+        &self,
+        target: &str,
+        view: &View,
+        ours: &[u64],
+        most: usize,
+        first: u64,
+    ) -> Result<Vec<(u64, Held)>, JournalError> {
+        let Some(me) = &view.me else { return Ok(Vec::new()) };
+        let mut records = self.revisions_of(target).await?;
+        if records.len() < usize::try_from(SHARES).unwrap_or(usize::MAX) {
+            self.know_target(target).await?;
+        }
+        let mut takes = Vec::new();
+        for share in (0..SHARES).map(|n| (first + n) % SHARES).filter(|share| !ours.contains(share)) {
+            let Some((record, revision)) = records.remove(&share) else { continue };
+            if takes.len() < most && self.is_free(&record, view, me).await {
+                takes.push(self.take_share(target, share, record, revision, me));
             }
-            tokio::time::sleep(POLL).await;
+        }
+        Ok(join_all(takes).await.into_iter().flatten().collect())
+    }
+
+    async fn is_free(&self, record: &ShareRecord, view: &View, me: &str) -> bool {
+        match record.holder.as_deref() {
+            None => true,
+            // Ours, and nobody here knows of it: a write of which we had no answer.
+            Some(holder) if holder == me || view.is_gone(holder) => true,
+            Some(holder) if view.is_there(holder) => false,
+            // Who left has no record; who has just come may have one that we do not see yet.
+            Some(holder) => self.count_as_gone(holder, 0).await,
         }
     }
 
-    fn leases_held(&self) -> usize {
-        self.targets().values().flatten().filter(|target| target.held.load(Ordering::Relaxed)).count()
+    async fn take_share(
+        &self,
+        target: &str,
+        share: u64,
+        mut record: ShareRecord,
+        revision: u64,
+        me: &str,
+    ) -> Option<(u64, Held)> {
+        let (subject, me) = (self.names.share_record(target, share), me.to_owned());
+        record.holder = Some(me.clone());
+        match self.write_if(&subject, &record, revision).await {
+            Ok(Written::Yes(revision)) => Some((share, Held { me, subject, record, revision })),
+            Ok(Written::Changed) | Err(_) => None,
+        }
     }
 }
 
@@ -214,61 +286,61 @@ impl Held {
         &self.record.progress
     }
 
-    /// Until when nobody else can have it.
-    pub(super) fn until(&self) -> Instant {
-        self.renewed + HOLD
-    }
-
-    /// Renews until somebody else has the lease.
-    pub(super) async fn renew(&mut self, shared: &Shared, target: &Target) {
-        let (mut pause, mut in_doubt) = (RENEWAL, false);
+    /// Writes how far the share is when that changed, until somebody else has it.
+    pub(super) async fn save(&mut self, shared: &Shared, share: &Share) {
         loop {
-            tokio::time::sleep(pause).await;
-            pause = POLL;
-            if Instant::now() >= self.until() && !in_doubt {
-                tracing::warn!(target = target.name, "not delivering: the lease cannot be renewed");
-                in_doubt = true;
+            let lanes = u32::try_from(self.record.progress.behind.len() / LANES).unwrap_or(u32::MAX);
+            tokio::time::sleep(SAVE.saturating_mul(lanes.saturating_add(1))).await;
+            let progress = share.book().progress();
+            if progress == self.record.progress {
+                continue;
             }
-            let began = Instant::now();
-            self.record.progress = target.progress();
-            match shared.write_if(&self.subject, &self.record, self.revision).await {
-                Ok(Written::Yes(revision)) => {
-                    (self.revision, self.renewed, pause) = (revision, began, RENEWAL);
-                    target.book().renewed(self.until());
-                    target.ready.notify_one();
-                    if std::mem::take(&mut in_doubt) {
-                        tracing::info!(target = target.name, "delivering again");
-                    }
+            self.record.progress = progress;
+            while !self.write(shared).await {
+                if self.is_lost(shared).await {
+                    return;
                 }
-                Ok(Written::Changed) => match shared.target_record(&target.name).await {
-                    Ok(Some((found, revision))) if found.holder.as_deref() == Some(&self.me) => {
-                        self.revision = revision
-                    }
-                    Ok(_) => return,
-                    Err(_) => {}
-                },
-                Err(error) => tracing::debug!(target = target.name, %error, "renewing again"),
+                tokio::time::sleep(AGAIN).await;
             }
         }
     }
 
-    /// Hands the target back, with how far it is.
+    /// Hands the share back, with how far it is. When the servers take nothing, it is free as soon as we are gone.
     pub(super) async fn release(mut self, shared: &Shared, progress: Progress) {
         self.record.holder = None;
         self.record.progress = progress;
         for _ in 0..3 {
-            match shared.write_if(&self.subject, &self.record, self.revision).await {
-                Ok(Written::Yes(_)) => return,
-                Ok(Written::Changed) => match read::last(&shared.client, &shared.names.state, &self.subject).await {
-                    Ok(Some(found)) => match shared.parse_record(&found.payload) {
-                        Ok(record) if record.holder.as_deref() == Some(&self.me) => self.revision = found.sequence,
-                        Ok(_) | Err(_) => return,
-                    },
-                    Ok(None) => return,
-                    Err(_) => {}
-                },
-                Err(_) => {}
+            if self.write(shared).await || self.is_lost(shared).await {
+                return;
             }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn write(&mut self, shared: &Shared) -> bool {
+        match shared.write_if(&self.subject, &self.record, self.revision).await {
+            Ok(Written::Yes(revision)) => {
+                self.revision = revision;
+                true
+            }
+            Ok(Written::Changed) | Err(_) => false,
+        }
+    }
+
+    /// Whether somebody else has the share. A write of ours without answer may have arrived; then it counts.
+    async fn is_lost(&mut self, shared: &Shared) -> bool {
+        match read::last(&shared.client, &shared.names.state, &self.subject).await {
+            Ok(Some(found)) if found.sequence > self.revision => match shared.parse_record(&found.payload) {
+                Ok(record) if record.holder.as_deref() == Some(&self.me) => {
+                    self.revision = found.sequence;
+                    false
+                }
+                // Also: a release of ours has arrived.
+                Ok(_) | Err(_) => true,
+            },
+            // A server that lags, or none at all.
+            Ok(Some(_)) | Err(_) => false,
+            Ok(None) => true,
         }
     }
 }

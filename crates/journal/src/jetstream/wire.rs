@@ -47,6 +47,11 @@ pub(super) fn headers(record: &Record) -> HeaderMap {
     headers
 }
 
+/// Gives a record another identity.
+pub(super) fn set_id(headers: &mut HeaderMap, id: &str) {
+    headers.insert(NATS_MESSAGE_ID, value(id.as_bytes()));
+}
+
 /// The record of a message; none when it is not one of ours.
 pub(super) fn record(headers: &HeaderMap, body: Bytes) -> Option<Record> {
     Some(Record {

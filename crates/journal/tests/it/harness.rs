@@ -94,12 +94,13 @@ pub(crate) async fn one(subscription: &mut Subscription) -> Delivery {
     subscription.next(1).await.unwrap().remove(0)
 }
 
-/// So many deliveries, all out at once.
+/// So many deliveries, all out at once. Those of different keys come in any order; here they are by position.
 pub(crate) async fn several(subscription: &mut Subscription, count: usize) -> Vec<Delivery> {
     let mut deliveries = Vec::new();
     while deliveries.len() < count {
         deliveries.extend(subscription.next(count - deliveries.len()).await.unwrap());
     }
+    deliveries.sort_by_key(|delivery| delivery.position);
     deliveries
 }
 
@@ -111,6 +112,13 @@ pub(crate) async fn deliver(subscription: &mut Subscription, count: usize) -> Ve
         delivery.settle(delivered()).await.unwrap();
         positions.push(delivery.position);
     }
+    positions
+}
+
+/// The same of different keys, which come in any order: by position.
+pub(crate) async fn deliver_any(subscription: &mut Subscription, count: usize) -> Vec<Position> {
+    let mut positions = deliver(subscription, count).await;
+    positions.sort();
     positions
 }
 

@@ -1,5 +1,7 @@
 //! What the streams promise beside.
 
+mod shares;
+
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -11,7 +13,7 @@ use chathook_journal::{
     Journal, NatsAuth, OpenError, Position, Record, State, Subscription,
 };
 
-use crate::harness::{self, LATER, bounded, dead, delivered, keep, keep_keys, one, record, retry};
+use crate::harness::{self, LATER, bounded, dead, delivered, keep, keep_keys, one, record, retry, several};
 use crate::nats::{self, Server};
 
 /// A journal on a server alone.
@@ -357,11 +359,11 @@ async fn thousands_of_events_behind_a_failed_one_hold_up_nobody_and_come_in_orde
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_target_is_not_read_ahead_for_without_bound() {
+async fn a_dead_target_is_read_ahead_for_slowly_and_gets_everything_when_it_is_back() {
     bounded(async {
         let server = Server::start();
         let journal = Journal::open(&config(&server), &["crm"]).await.unwrap();
-        for hundred in 0..15 {
+        for hundred in 0..30 {
             let appends = (0..100).map(async |n| keep(&journal, record(&format!("key {hundred} {n}"))).await);
             futures_util::future::join_all(appends).await;
         }
@@ -369,18 +371,28 @@ async fn a_dead_target_is_not_read_ahead_for_without_bound() {
         let journal = Journal::open(&config(&server), &["crm"]).await.unwrap();
         let mut crm = journal.subscribe("crm").unwrap();
         // Known before its first subscription, it gets what came since.
-        let mut failed = 0;
-        while let Ok(deliveries) = tokio::time::timeout(Duration::from_millis(500), crm.next(64)).await {
-            for delivery in deliveries.unwrap() {
+        let (began, mut failed, mut since, mut before) = (Instant::now(), 0, Instant::now(), 0);
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(3), crm.next(64)).await;
+            for delivery in next.unwrap_or_else(|_| panic!("{failed} were tried, then none")).unwrap() {
                 delivery.settle(retry(LATER)).await.unwrap();
                 failed += 1;
             }
+            if since.elapsed() > Duration::from_secs(3) {
+                if failed >= 1000 && failed - before < 100 {
+                    assert!(failed - before >= 5, "{} in three seconds", failed - before);
+                    break;
+                }
+                (since, before) = (Instant::now(), failed);
+            }
         }
-        assert!((1000..=1500).contains(&failed), "{failed}");
+        assert!((1000..2500).contains(&failed), "{failed}");
         let stats = journal.stats().await.unwrap();
-        assert_eq!((stats.targets[0].backlog, stats.targets[0].retrying), (1500, failed));
+        assert_eq!((stats.targets[0].backlog, stats.targets[0].retrying), (3000, failed));
         let filter = Filter { state: Some((Some("crm".into()), State::Retrying)), limit: 5000, ..Filter::default() };
         assert_eq!(u64::try_from(journal.events(&filter).await.unwrap().len()).unwrap(), failed);
+        harness::deliver(&mut crm, usize::try_from(3000 - failed).unwrap()).await;
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
         journal.close().await;
     })
     .await;
@@ -433,11 +445,12 @@ async fn what_is_old_goes_but_not_what_a_target_has_not_settled() {
         let mut crm = journal.subscribe("crm").unwrap();
         let mut slow = journal.subscribe("slow").unwrap();
         let kept = keep_keys(&journal, &["a", "b", "c", "d"]).await;
-        harness::deliver(&mut crm, 3).await;
-        one(&mut crm).await.settle(dead()).await.unwrap();
-        harness::deliver(&mut slow, 1).await;
-        one(&mut slow).await.settle(retry(LATER)).await.unwrap();
-        harness::deliver(&mut slow, 2).await;
+        for (n, delivery) in several(&mut crm, 4).await.iter().enumerate() {
+            delivery.settle(if n == 3 { dead() } else { delivered() }).await.unwrap();
+        }
+        for (n, delivery) in several(&mut slow, 4).await.iter().enumerate() {
+            delivery.settle(if n == 1 { retry(LATER) } else { delivered() }).await.unwrap();
+        }
         let first = async || journal.events(&Filter::default()).await.unwrap().last().map(|event| event.position);
         while first().await == Some(kept[0]) {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -467,7 +480,7 @@ async fn a_stream_that_differs_is_mended_or_refused_with_the_difference() {
         let client = async_nats::connect(server.url()).await.unwrap();
         let context = async_nats::jetstream::new(client);
         let make = async |name: &str, config: StreamConfig| {
-            let subjects = vec![format!("{name}.>")];
+            let subjects = vec![format!("{name}.*.*.*.*")];
             context.create_stream(StreamConfig { name: name.into(), subjects, ..config }).await.unwrap();
             refused(JetStreamConfig { stream: name.into(), ..servers(&[&server]) }).await.to_string()
         };
@@ -480,12 +493,12 @@ async fn a_stream_that_differs_is_mended_or_refused_with_the_difference() {
             StreamConfig { name: "FOREIGN".into(), subjects: vec!["orders".into()], ..StreamConfig::default() };
         context.create_stream(foreign).await.unwrap();
         let foreign = refused(JetStreamConfig { stream: "FOREIGN".into(), ..servers(&[&server]) }).await.to_string();
-        assert!(foreign.contains(r#"its subjects are ["orders"], ours would be `FOREIGN.>`"#), "{foreign}");
+        assert!(foreign.contains(r#"its subjects are ["orders"], ours would be `FOREIGN.*.*.*.*`"#), "{foreign}");
 
         // What can be changed is; what is the operator's business stays.
         let theirs = StreamConfig {
             name: "CHATHOOK".into(),
-            subjects: vec!["CHATHOOK.>".into()],
+            subjects: vec!["CHATHOOK.*.*.*.*".into()],
             max_age: Duration::from_secs(3600),
             max_bytes: 10_000_000,
             description: Some("ours".into()),
@@ -682,10 +695,69 @@ async fn a_consumer_that_somebody_deletes_is_made_anew() {
         assert_eq!(harness::deliver(&mut crm, 1).await, [first]);
         let client = async_nats::connect(server.url()).await.unwrap();
         let stream = async_nats::jetstream::new(client).get_stream("CHATHOOK").await.unwrap();
-        stream.delete_consumer("crm").await.unwrap();
+        stream.delete_consumer("crm-4").await.unwrap();
         let second = keep(&journal, record("a")).await;
         assert_eq!(harness::deliver(&mut crm, 1).await, [second]);
         journal.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_takes_less_than_an_event_is_refused_with_what_to_raise() {
+    bounded(async {
+        let server = Server::with("max_payload: 500000");
+        let error = refused(servers(&[&server])).await.to_string();
+        assert!(error.contains("500000 bytes") && error.contains("`max_payload: 1000000` or more"), "{error}");
+        let fits = JetStreamConfig { max_event: 500_000, ..servers(&[&server]) };
+        Journal::open(&on(fits.clone()), &[]).await.unwrap().close().await;
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let context = async_nats::jetstream::new(client);
+        let theirs = context.get_stream("CHATHOOK").await.unwrap().cached_info().config.clone();
+        context.update_stream(StreamConfig { max_message_size: 400_000, ..theirs }).await.unwrap();
+        let error = refused(fits).await.to_string();
+        assert!(error.contains("takes messages of 400000 bytes (`max_msg_size`)"), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_twice_with_something_else_between_is_kept_twice_across_replicas() {
+    bounded(async {
+        let server = Server::start();
+        let one = Journal::open(&config(&server), &["crm"]).await.unwrap();
+        let other = Journal::open(&config(&server), &[]).await.unwrap();
+        for key in ["a", ""] {
+            let told = || Record { by_content: true, ..record(key) };
+            let (add, delete) = (told(), told());
+            let first = keep(&one, add.clone()).await;
+            assert_eq!(other.append(add.clone()).await, Ok(Appended::Duplicate), "told twice in a row");
+            // What is known by a name of its own, and what happens in other conversations, is nothing in between.
+            keep(&one, record(key)).await;
+            keep(&one, Record { by_content: true, ..record("elsewhere") }).await;
+            assert_eq!(other.append(add.clone()).await, Ok(Appended::Duplicate));
+
+            let between = keep(&other, delete.clone()).await;
+            let again = tokio::join!(one.append(add.clone()), other.append(add.clone()));
+            let kept = match again {
+                (Ok(Appended::Kept(kept)), Ok(Appended::Duplicate))
+                | (Ok(Appended::Duplicate), Ok(Appended::Kept(kept))) => kept,
+                other => panic!("{other:?}"),
+            };
+            assert!(first < between && between < kept);
+            let event = one.event(kept).await.unwrap().unwrap().record;
+            assert_eq!(event, Record { id: format!("{}@{between}", add.id), ..add.clone() });
+            for journal in [&one, &other] {
+                assert_eq!(journal.append(add.clone()).await, Ok(Appended::Duplicate), "told twice in a row");
+            }
+            // And so on.
+            let between = keep(&one, delete.clone()).await;
+            assert!(between > kept);
+            assert_eq!(other.append(delete).await, Ok(Appended::Duplicate));
+            let third = keep(&other, add.clone()).await;
+            let event = one.event(third).await.unwrap().unwrap().record;
+            assert_eq!(event.id, format!("{}@{between}", add.id));
+        }
     })
     .await;
 }

@@ -10,8 +10,8 @@ use chathook_journal::{
 };
 
 use crate::harness::{
-    Home, LATER, SOON, attempt, dead, deliver, delivered, keep, keep_keys, millis, nothing, one, positions, record,
-    retry, several,
+    Home, LATER, SOON, attempt, dead, deliver, deliver_any, delivered, keep, keep_keys, millis, nothing, one,
+    positions, record, retry, several,
 };
 
 pub(crate) async fn what_is_kept_is_given_out_byte_for_byte(home: Home) {
@@ -156,7 +156,7 @@ pub(crate) async fn a_poison_event_holds_up_its_key_only(home: Home) {
     let poisoned = one(&mut crm).await;
     let before = keep_keys(&journal, &["a", "b", "a"]).await;
     assert_eq!(deliver(&mut crm, 1).await, [before[1]]);
-    poisoned.settle(retry(Duration::from_secs(3))).await.unwrap();
+    poisoned.settle(retry(LATER)).await.unwrap();
     let after = keep_keys(&journal, &["a", "c", ""]).await;
     // Many others, so that what waits is not in memory.
     for _ in 0..100 {
@@ -187,10 +187,10 @@ pub(crate) async fn what_was_settled_does_not_come_back_after_a_restart(home: Ho
 
     let journal = home.open(&["crm", "audit"]).await;
     let mut crm = journal.subscribe("crm").unwrap();
-    assert_eq!(deliver(&mut crm, 2).await, [kept[0], kept[3]]);
+    assert_eq!(deliver_any(&mut crm, 2).await, [kept[0], kept[3]]);
     nothing(&mut crm).await;
     let mut audit = journal.subscribe("audit").unwrap();
-    assert_eq!(deliver(&mut audit, 5).await, kept, "the other target gets all of them");
+    assert_eq!(deliver_any(&mut audit, 5).await, kept, "the other target gets all of them");
 }
 
 pub(crate) async fn what_was_out_comes_back_after_a_restart(home: Home) {
@@ -202,7 +202,9 @@ pub(crate) async fn what_was_out_comes_back_after_a_restart(home: Home) {
     drop((crm, out, journal));
     let journal = home.open(&["crm"]).await;
     let mut crm = journal.subscribe("crm").unwrap();
-    assert_eq!(deliver(&mut crm, 3).await, kept);
+    let seen = deliver(&mut crm, 3).await;
+    let of_a: Vec<_> = seen.iter().filter(|position| **position != kept[1]).copied().collect();
+    assert_eq!((seen.len(), of_a), (3, vec![kept[0], kept[2]]));
 }
 
 pub(crate) async fn a_restart_keeps_the_order_behind_a_retry(home: Home) {
@@ -331,16 +333,16 @@ pub(crate) async fn a_new_target_begins_at_the_end(home: Home) {
     journal.set_targets(&["crm", "new"]).await.unwrap();
     let young = keep_keys(&journal, &["a", "c"]).await;
     let mut new = journal.subscribe("new").unwrap();
-    assert_eq!(deliver(&mut new, 2).await, young);
+    assert_eq!(deliver_any(&mut new, 2).await, young);
     nothing(&mut new).await;
     let mut crm = journal.subscribe("crm").unwrap();
-    assert_eq!(deliver(&mut crm, 4).await, [old, young].concat());
+    assert_eq!(deliver_any(&mut crm, 4).await, [old, young].concat());
 }
 
 pub(crate) async fn a_target_that_comes_back_goes_on(home: Home) {
     let journal = home.open(&["crm", "other"]).await;
     let mut crm = journal.subscribe("crm").unwrap();
-    let before = keep_keys(&journal, &["a", "b"]).await;
+    let before = keep_keys(&journal, &["a", "a"]).await;
     assert_eq!(deliver(&mut crm, 1).await, before[..1]);
     drop(crm);
     journal.set_targets(&["other"]).await.unwrap();
@@ -486,7 +488,7 @@ pub(crate) async fn a_replay_to_another_target_delivers_for_the_first_time(home:
     let mut crm = journal.subscribe("crm").unwrap();
     // Not delivered yet: replaying it does not deliver it twice.
     assert_eq!(journal.replay(old[1], "crm", "ann").await, Ok(true));
-    assert_eq!(deliver(&mut crm, 2).await, old);
+    assert_eq!(deliver_any(&mut crm, 2).await, old);
     nothing(&mut crm).await;
 }
 

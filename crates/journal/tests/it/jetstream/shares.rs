@@ -1,0 +1,332 @@
+//! Any number of gateways share the work for one target.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream;
+use chathook_journal::{Config, Journal, Position};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+
+use super::{Seen, append, assert_in_order, config, in_time, leader, lost, servers, target, until};
+use crate::harness::{bounded, delivered, keep, record};
+use crate::nats::{self, Server};
+
+const SHARES: usize = 8;
+/// Conversations under load: enough for each share to have some.
+const KEYS: usize = 32;
+
+/// A gateway with a runtime of its own, so that it can die without a last word.
+struct Replica {
+    runtime: Option<Runtime>,
+    journal: Journal,
+    /// What it got.
+    seen: Seen,
+}
+
+impl Replica {
+    /// Starts, and delivers to a target that takes everything. What it gets is added to `all` too.
+    async fn start(config: &Config, all: &Seen) -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (config, seen, all) = (config.clone(), Seen::default(), Arc::clone(all));
+        let (ready, journal) = oneshot::channel();
+        let by = Arc::clone(&seen);
+        runtime.spawn(async move {
+            let journal = Journal::open(&config, &["crm"]).await.unwrap();
+            let mut crm = journal.subscribe("crm").unwrap();
+            ready.send(journal.clone()).unwrap();
+            while let Ok(deliveries) = crm.next(64).await {
+                for delivery in deliveries {
+                    let seen = (delivery.record.key.clone().unwrap_or_default(), delivery.position);
+                    by.lock().unwrap().push(seen.clone());
+                    all.lock().unwrap().push(seen);
+                    tokio::spawn(async move { delivery.settle(delivered()).await });
+                }
+            }
+        });
+        Self { runtime: Some(runtime), journal: journal.await.unwrap(), seen }
+    }
+
+    fn count(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
+    /// As if with `kill -9`.
+    fn die(mut self) {
+        self.runtime.take().unwrap().shutdown_background();
+    }
+
+    async fn leave(mut self) {
+        self.journal.close().await;
+        self.runtime.take().unwrap().shutdown_background();
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Who holds the shares of the target, and how many.
+async fn holders(url: &str) -> BTreeMap<String, usize> {
+    loop {
+        // A cluster without one of its servers may not answer for a while.
+        if let Ok(holders) = try_holders(url).await {
+            return holders;
+        }
+    }
+}
+
+async fn try_holders(url: &str) -> Result<BTreeMap<String, usize>, async_nats::Error> {
+    let state = jetstream::new(async_nats::connect(url).await?).get_stream("CHATHOOK_STATE").await?;
+    let mut holders = BTreeMap::new();
+    for share in 0..SHARES {
+        let record = state.get_last_raw_message_by_subject(&format!("CHATHOOK_STATE.target.crm.{share}")).await?;
+        let record: serde_json::Value = serde_json::from_slice(&record.payload)?;
+        if let Some(holder) = record["holder"].as_str() {
+            *holders.entry(holder.to_owned()).or_default() += 1;
+        }
+    }
+    Ok(holders)
+}
+
+/// Waits until so many replicas hold all shares, about as many each. Returns how long that took.
+async fn balanced(url: &str, replicas: usize) -> Duration {
+    let began = Instant::now();
+    loop {
+        let holders = holders(url).await;
+        let counts: Vec<usize> = holders.values().copied().collect();
+        let all = counts.iter().sum::<usize>() == SHARES && counts.len() == replicas;
+        if all && counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1 {
+            return began.elapsed();
+        }
+        assert!(began.elapsed() < Duration::from_secs(15), "{holders:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Appends an event to each conversation `count` times. Returns where everything is.
+async fn load(journal: &Journal, count: usize) -> Vec<Position> {
+    let tasks = (0..KEYS).map(|n| tokio::spawn(append(journal.clone(), format!("key {n}"), count)));
+    let tasks = futures_util::future::join_all(tasks).await;
+    tasks.into_iter().flat_map(Result::unwrap).collect()
+}
+
+/// Appends to all conversations as long as something happens. Returns where everything is.
+async fn load_while(journal: &Journal, happens: impl Future<Output = ()>) -> Vec<Position> {
+    let (journal, done) = (journal.clone(), Arc::new(AtomicBool::new(false)));
+    let enough = Arc::clone(&done);
+    let appends = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while !enough.load(Ordering::Relaxed) {
+            kept.extend(load(&journal, 2).await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        kept
+    });
+    happens.await;
+    done.store(true, Ordering::Relaxed);
+    appends.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_share_one_target_and_one_that_comes_late_gets_its_part() {
+    bounded(async {
+        let server = Server::start();
+        let (config, all) = (config(&server), Seen::default());
+        let appender = Journal::open(&config, &["crm"]).await.unwrap();
+        let one = Replica::start(&config, &all).await;
+        let alone = balanced(&server.url(), 1).await;
+        let other = Replica::start(&config, &all).await;
+        let two = balanced(&server.url(), 2).await;
+        let kept = load(&appender, 20).await;
+        until("every delivery", || lost(&kept, &all) == 0).await;
+        assert!(one.count() > 0 && other.count() > 0, "{} {}", one.count(), other.count());
+
+        // A third comes under load.
+        let mut three = Duration::ZERO;
+        let kept = load_while(&appender, async {
+            let third = Replica::start(&config, &all).await;
+            three = balanced(&server.url(), 3).await;
+            let before = third.count();
+            until("deliveries to the third", || third.count() > before + 20).await;
+            third.leave().await;
+        })
+        .await;
+        until("every delivery", || lost(&kept, &all) == 0).await;
+        let left = balanced(&server.url(), 2).await;
+        assert_eq!(assert_in_order(&all), 0, "nothing comes twice while nobody dies");
+        println!("balanced: one {alone:?}, two {two:?}, three {three:?}, two again {left:?}");
+        assert!(three < Duration::from_secs(4) && left < Duration::from_secs(4), "{three:?} {left:?}");
+        one.leave().await;
+        other.leave().await;
+        assert_eq!(holders(&server.url()).await, BTreeMap::new());
+        let record = append(appender.clone(), "key 0".into(), 1).await;
+        assert_eq!(appender.stats().await.unwrap().targets[0].backlog, record.len() as u64);
+    })
+    .await;
+}
+
+/// Replicas come, die and leave under load. Nothing is lost, and each conversation comes in order. Returns what was counted.
+async fn come_and_go(config: &Config, url: &str, meanwhile: impl AsyncFnOnce()) -> String {
+    let all = Seen::default();
+    let appender = Journal::open(config, &["crm"]).await.unwrap();
+    let stays = Replica::start(config, &all).await;
+    let (dies, leaves) = (Replica::start(config, &all).await, Replica::start(config, &all).await);
+    balanced(url, 3).await;
+    let (mut taken_over, mut counts) = (Duration::ZERO, Vec::new());
+    let mut kept = load_while(&appender, async {
+        until("deliveries to each", || [&stays, &dies, &leaves].iter().all(|replica| replica.count() > 20)).await;
+        counts.extend([dies.count(), leaves.count()]);
+        dies.die();
+        taken_over = balanced(url, 2).await;
+        let late = Replica::start(config, &all).await;
+        meanwhile().await;
+        balanced(url, 3).await;
+        leaves.leave().await;
+        balanced(url, 2).await;
+        late.die();
+    })
+    .await;
+    kept.extend(load(&appender, 10).await);
+    until("every delivery", || lost(&kept, &all) == 0).await;
+    balanced(url, 1).await;
+    let again = assert_in_order(&all);
+    let delivered = all.lock().unwrap().len() - again;
+    counts.push(stays.count());
+    let summary = format!(
+        "acknowledged {}, delivered {delivered} ({counts:?} by the first three), again {again}, dead 0, lost 0; taken over \
+         after {taken_over:?}",
+        kept.len()
+    );
+    assert!(delivered >= kept.len());
+    assert!(taken_over < Duration::from_secs(5), "{taken_over:?}");
+    // All is settled, also by what the stream says.
+    let began = Instant::now();
+    while appender.stats().await.unwrap().targets[0].backlog > 0 {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stays.leave().await;
+    summary
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_come_die_and_leave_lose_nothing() {
+    bounded(async {
+        let server = Server::start();
+        println!("{}", come_and_go(&config(&server), &server.url(), async || {}).await);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_come_and_go_while_one_of_three_servers_is_killed_lose_nothing() {
+    bounded(async {
+        let mut cluster = nats::cluster();
+        let config = in_time(servers(&cluster.each_ref()));
+        drop(Journal::open(&config, &["crm"]).await.unwrap());
+        let leader = leader(&cluster).await;
+        let url = cluster[(leader + 1) % 3].url();
+        let killed = &mut cluster[leader];
+        let summary = come_and_go(&config, &url, async || {
+            killed.kill();
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            killed.run();
+        });
+        println!("{}", summary.await);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_out_is_settled_before_its_share_is_handed_over() {
+    bounded(async {
+        let server = Server::start();
+        let (config, all) = (config(&server), Seen::default());
+        let journal = Journal::open(&config, &["crm"]).await.unwrap();
+        let mut crm = journal.subscribe("crm").unwrap();
+        let mut kept = Vec::new();
+        for n in 0..KEYS {
+            kept.push(keep(&journal, record(&format!("key {n}"))).await);
+            kept.push(keep(&journal, record(&format!("key {n}"))).await);
+        }
+        let mut out = Vec::new();
+        while out.len() < KEYS {
+            out.extend(crm.next(64).await.unwrap());
+        }
+        for delivery in &out {
+            all.lock().unwrap().push((delivery.record.key.clone().unwrap(), delivery.position));
+        }
+        let other = Replica::start(&config, &all).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(other.count(), 0, "nothing of a share that is not settled");
+        let settled = out.iter().map(|delivery| delivery.settle(delivered()));
+        futures_util::future::try_join_all(settled).await.unwrap();
+        let ours = target(crm, &all);
+        until("every delivery", || lost(&kept, &all) == 0).await;
+        balanced(&server.url(), 2).await;
+        assert!(other.count() > 0);
+        assert_eq!(assert_in_order(&all), 0, "nothing comes twice");
+        other.leave().await;
+        journal.close().await;
+        ours.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_counted_as_gone_comes_back() {
+    bounded(async {
+        let server = Server::start();
+        let (config, all) = (config(&server), Seen::default());
+        let appender = Journal::open(&config, &["crm"]).await.unwrap();
+        let replica = Replica::start(&config, &all).await;
+        balanced(&server.url(), 1).await;
+        let before = holders(&server.url()).await.into_keys().next().unwrap();
+        let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let kept = load_while(&appender, async {
+            let gone = r#"{"targets":[],"gone":true}"#;
+            context.publish(format!("CHATHOOK_STATE.member.{before}"), gone.into()).await.unwrap().await.unwrap();
+            let began = Instant::now();
+            while holders(&server.url()).await.contains_key(&before) {
+                assert!(began.elapsed() < Duration::from_secs(10), "it delivers under its old name");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        until("every delivery", || lost(&kept, &all) == 0).await;
+        balanced(&server.url(), 1).await;
+        assert_in_order(&all);
+        replica.leave().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_share_without_events_holds_up_no_retention() {
+    bounded(async {
+        let server = Server::start();
+        let config = Config { retention: Duration::from_secs(1), ..config(&server) };
+        let all = Seen::default();
+        let journal = Journal::open(&config, &["crm"]).await.unwrap();
+        let crm = target(journal.subscribe("crm").unwrap(), &all);
+        let kept = append(journal.clone(), "one conversation".into(), 20).await;
+        until("every delivery", || lost(&kept, &all) == 0).await;
+        while journal.stats().await.unwrap().events > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // And what comes later still comes.
+        let kept = load(&journal, 2).await;
+        until("every delivery", || lost(&kept, &all) == 0).await;
+        assert_eq!(assert_in_order(&all), 0);
+        journal.close().await;
+        crm.await.unwrap();
+    })
+    .await;
+}
