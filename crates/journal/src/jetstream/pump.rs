@@ -52,8 +52,6 @@ enum Order {
 
 /// Delivers until the subscription is gone, the target is removed or the journal is closed.
 pub(super) async fn run(shared: Arc<Shared>, target: Arc<Target>) {
-    let mut closed = shared.closed.subscribe();
-    let mut stopped = target.stop.subscribe();
     // Another subscription of this process hands back first.
     let turn = shared.turn(&target.name);
     let _turn = turn.lock().await;
@@ -61,8 +59,6 @@ pub(super) async fn run(shared: Arc<Shared>, target: Arc<Target>) {
     tokio::select! {
         () = balance(&shared, &target, &mut work) => {}
         () = wishes(&shared, &target) => {}
-        _ = stopped.wait_for(|stopped| *stopped) => {}
-        _ = closed.wait_for(|closed| *closed) => {}
     }
     work.order_all(Order::HandBack);
     while work.tasks.join_next().await.is_some() {}
@@ -92,14 +88,17 @@ impl Work {
     async fn ended(&mut self) {
         match self.tasks.join_next().await {
             Some(Ok(share)) => drop(self.orders.remove(&share)),
-            Some(Err(_)) => {}
+            Some(Err(_)) => self.orders.retain(|_, order| order.receiver_count() > 0),
             None => std::future::pending().await,
         }
     }
 }
 
-/// Takes as many shares as are for us, and hands over what is too much. Ends never.
+/// Takes as many shares as are for us, and hands over what is too much, until nothing is to be delivered any more. What is
+/// being taken then is taken first: what we hold, we know of.
 async fn balance(shared: &Arc<Shared>, target: &Target, work: &mut Work) {
+    let mut closed = shared.closed.subscribe();
+    let mut stopped = target.stop.subscribe();
     let mut views = shared.members.watch();
     let mut me = None;
     loop {
@@ -133,6 +132,8 @@ async fn balance(shared: &Arc<Shared>, target: &Target, work: &mut Work) {
             () = work.ended() => {}
             Ok(()) = views.changed() => {}
             () = tokio::time::sleep(POLL), if is_short => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            _ = closed.wait_for(|closed| *closed) => return,
         }
     }
 }

@@ -264,6 +264,20 @@ impl Shared {
         }
     }
 
+    /// Hands back what is ours by its record though nobody here delivers it: when we wanted to, no server was there.
+    pub(super) async fn hand_back(&self, target: &str) -> Result<(), JournalError> {
+        let turn = self.turn(target);
+        let Ok(_turn) = turn.try_lock() else { return Ok(()) };
+        let me = self.members.watch().borrow().me.clone();
+        for (share, (mut record, revision)) in self.revisions_of(target).await? {
+            if record.holder.is_some() && record.holder == me {
+                record.holder = None;
+                self.write_if(&self.names.share_record(target, share), &record, revision).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn take_share(
         &self,
         target: &str,

@@ -330,3 +330,53 @@ async fn a_share_without_events_holds_up_no_retention() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_nothing_to_do_writes_twice_a_second_and_no_more() {
+    bounded(async {
+        let server = Server::start();
+        let names = ["crm", "audit", "search"];
+        let journal = Journal::open(&config(&server), &names).await.unwrap();
+        let subscriptions = names.map(|name| journal.subscribe(name).unwrap());
+        balanced(&server.url(), 1).await;
+        let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let written = async || {
+            let stream = context.get_stream("CHATHOOK_STATE").await.unwrap();
+            stream.cached_info().state.last_sequence
+        };
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = written().await;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let writes = written().await - before;
+        assert!((2..=9).contains(&writes), "{writes} in four seconds");
+        journal.close().await;
+        drop(subscriptions);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_gives_a_target_up_leaves_it_to_the_others() {
+    bounded(async {
+        let server = Server::start();
+        let (config, all) = (config(&server), Seen::default());
+        let one = Journal::open(&config, &["crm"]).await.unwrap();
+        let ours = target(one.subscribe("crm").unwrap(), &Seen::default());
+        let other = Replica::start(&config, &all).await;
+        balanced(&server.url(), 2).await;
+        one.set_targets(&[]).await.unwrap();
+        ours.await.unwrap();
+        let took = balanced(&server.url(), 1).await;
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        let kept = load(&one, 1).await;
+        until("every delivery", || lost(&kept, &all) == 0).await;
+        // And gets its part again.
+        one.set_targets(&["crm"]).await.unwrap();
+        let ours = target(one.subscribe("crm").unwrap(), &Seen::default());
+        balanced(&server.url(), 2).await;
+        one.close().await;
+        ours.await.unwrap();
+        other.leave().await;
+    })
+    .await;
+}
