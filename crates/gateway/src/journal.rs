@@ -10,9 +10,6 @@ use serde::Deserialize;
 
 use crate::config::{Invalid, Secret, duration, some_size};
 
-/// Bytes that an event has beside its body at most: query, identity, key, and the decision that was sent.
-const BESIDE_BODY: usize = 64 * 1024;
-
 /// `[journal]`: where events are kept, and for how long.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -185,7 +182,7 @@ impl NatsConfig {
             replicas: self.replicas,
             require_durable: self.require_durable,
             sync_always: self.sync_always,
-            max_event: max_body.saturating_add(BESIDE_BODY),
+            max_event: max_body,
             append_timeout: self.timeout,
             auth: self.auth()?,
             ca: self.ca.clone(),

@@ -47,8 +47,8 @@ pub struct JetStreamConfig {
     pub require_durable: bool,
     /// The servers sync at every write (`sync_interval: always` in their configuration). Clients cannot ask them.
     pub sync_always: bool,
-    /// Bytes that an event may have with its headers: the body, and some thousand bytes for the query, the identity and the key,
-    /// and the answer where there is one. Servers that take less (`max_payload`, 1 MiB if it is not set) are refused.
+    /// Bytes that the body of an event may have. Where servers take smaller messages (`max_payload`, 1 MiB if it is not set), that is
+    /// said, and larger events fail.
     pub max_event: usize,
     /// How long an append waits for a server at most.
     pub append_timeout: Duration,

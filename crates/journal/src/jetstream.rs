@@ -106,17 +106,6 @@ pub enum OpenError {
         /// What the server said.
         reason: String,
     },
-    /// The server takes smaller messages than there will be.
-    #[error(
-        "the NATS server takes messages of {takes} bytes, and events may have {needed}: set `max_payload: {needed}` or more in \
-         the configuration of every server, or let the gateway take smaller callbacks (`max_body`)"
-    )]
-    SmallMessages {
-        /// Bytes that the server takes.
-        takes: usize,
-        /// Bytes that an event may have.
-        needed: usize,
-    },
     /// The stream is there and cannot be used as it is.
     #[error(
         "the stream {stream} is there and differs: {difference}; change it, or configure another name for the stream"
@@ -200,10 +189,6 @@ impl JetStream {
         targets: &[&str],
     ) -> Result<Self, OpenError> {
         let (client, connected) = connect::connect(config).await?;
-        let takes = client.server_info().max_payload;
-        if takes < config.max_event {
-            return Err(OpenError::SmallMessages { takes, needed: config.max_event });
-        }
         let context = ContextBuilder::new()
             .timeout(ANSWER)
             .ack_timeout(ANSWER)
@@ -211,7 +196,7 @@ impl JetStream {
             .build(client.clone());
         let names = Names::new(&config.stream);
         let replicas = streams::ensure(&context, &names, config, dedup_window, retention).await?;
-        let durability = durability(config, replicas)?;
+        let durability = durability(config, replicas)? + &refused_size(config, client.server_info().max_payload);
         tracing::info!(durability, "the journal is open");
         let (recorder, items) = mpsc::unbounded_channel();
         let instance = client.new_inbox().rsplit('.').next().unwrap_or_default().to_owned();
@@ -345,6 +330,20 @@ fn durability(config: &JetStreamConfig, replicas: usize) -> Result<String, OpenE
     }
     tracing::warn!("{found}: what is acknowledged can be lost with that machine");
     Ok(format!("stream {stream}: {many}, NOT durable: its server may sync minutes later"))
+}
+
+/// What an operator has to know where the servers take smaller messages than there may be events.
+fn refused_size(config: &JetStreamConfig, takes: usize) -> String {
+    let needed = config.max_event;
+    if takes >= needed {
+        return String::new();
+    }
+    tracing::warn!(
+        takes,
+        needed,
+        "larger events cannot be kept: raise `max_payload` of the NATS servers, or lower `max_body`"
+    );
+    format!("; events beyond {takes} bytes cannot be kept (`max_payload` of the servers)")
 }
 
 impl Shared {

@@ -12,9 +12,7 @@ fn program() -> PathBuf {
 /// Writes a configuration, and calls the server with it.
 fn call(port: u16, dir: &Path, more: &str) -> Command {
     let (file, store) = (dir.join("nats.conf"), dir.join("data"));
-    // Room for the largest callback, and for what is kept beside its body.
-    let config =
-        format!("listen: \"127.0.0.1:{port}\"\nmax_payload: 2MB\njetstream {{ store_dir: {store:?} }}\n{more}\n");
+    let config = format!("listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {store:?} }}\n{more}\n");
     std::fs::write(&file, config).expect("the folder can be written");
     let mut command = Command::new(program());
     command.arg("-c").arg(file);
