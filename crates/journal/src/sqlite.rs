@@ -3,6 +3,7 @@
 mod background;
 mod dispatch;
 mod file;
+mod latest;
 mod look;
 mod place;
 mod retention;

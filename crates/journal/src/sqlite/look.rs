@@ -55,7 +55,7 @@ impl Readers {
 }
 
 /// The columns of `record`.
-pub(super) const RECORD: &str = "position, id, app, command, key, received, decoded, query, body, answer";
+pub(super) const RECORD: &str = "position, id, app, command, key, received, decoded, query, body, answer, by_content";
 
 /// An event with its bytes.
 pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<(u64, Record)> {
@@ -65,11 +65,11 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<(u64, Record)> {
         command: row.get(3)?,
         key: row.get(4)?,
         received: from_millis(row.get(5)?),
-        by_content: false,
         decoded: row.get(6)?,
         query: row.get(7)?,
         body: row.get::<_, Vec<u8>>(8)?.into(),
         answer: row.get::<_, Option<Vec<u8>>>(9)?.map(Bytes::from),
+        by_content: row.get(10)?,
     };
     Ok((row.get::<_, i64>(0)?.cast_unsigned(), record))
 }

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::background::Background;
 use super::dispatch::{Facts, ToRecord};
+use super::latest;
 use super::place::Place;
 use super::retention::Retention;
 use super::seen::{self, Seen};
@@ -278,12 +279,14 @@ impl Writer {
         for op in ops {
             let done = match op {
                 Op::Append { record, .. } => {
-                    let done = append(&transaction, &mut self.seen, &mut segment, &mut candidates, record)?;
-                    if let Appended::Kept(Position(position)) = done {
-                        head = position;
-                        written.events.push((position, Arc::clone(record)));
+                    match append(&transaction, &mut self.seen, &mut segment, &mut candidates, record)? {
+                        None => Done::Appended(Appended::Duplicate),
+                        Some((position, record)) => {
+                            head = position;
+                            written.events.push((position, record));
+                            Done::Appended(Appended::Kept(Position(position)))
+                        }
                     }
-                    Done::Appended(done)
                 }
                 Op::Settle { target, position, lease, attempt, .. } => {
                     settle(&transaction, target, *position, *lease, attempt)?
@@ -476,29 +479,20 @@ impl Segment {
     }
 }
 
+/// Where an event was put, and as what; none: it is a duplicate.
 fn append(
     connection: &Connection,
     seen: &mut Seen,
     segment: &mut Segment,
     candidates: &mut Vec<u64>,
-    record: &Record,
-) -> rusqlite::Result<Appended> {
-    let fingerprint = seen::fingerprint(&record.id);
+    record: &Arc<Record>,
+) -> rusqlite::Result<Option<(u64, Arc<Record>)>> {
     let received = to_millis(record.received);
-    seen.find(fingerprint, candidates);
-    for candidate in candidates.iter() {
-        let same: Option<i64> = connection
-            .prepare_cached("SELECT received FROM event WHERE position = ? AND id = ?")?
-            .query_row(params![candidate.cast_signed(), record.id], |row| row.get(0))
-            .optional()?;
-        if same.is_some_and(|earlier| seen.is_within(earlier, received)) {
-            return Ok(Appended::Duplicate);
-        }
-    }
+    let Some(record) = to_keep(connection, seen, candidates, record, received)? else { return Ok(None) };
     connection
         .prepare_cached(
-            "INSERT INTO event (id, app, command, key, received, decoded, query, body, answer)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO event (id, app, command, key, received, decoded, query, body, answer, by_content)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             record.id,
@@ -510,12 +504,59 @@ fn append(
             record.query,
             &*record.body,
             record.answer.as_deref(),
+            record.by_content,
         ])?;
     let position = connection.last_insert_rowid().cast_unsigned();
-    seen.add(position, fingerprint, received);
+    if record.by_content {
+        latest::put(connection, record.key.as_deref(), position)?;
+    }
+    seen.add(position, seen::fingerprint(&record.id), received);
     let bytes = record.query.len() + record.body.len() + record.answer.as_ref().map_or(0, |answer| answer.len());
     segment.add(connection, position, bytes, received)?;
-    Ok(Appended::Kept(Position(position)))
+    Ok(Some((position, record)))
+}
+
+/// The record with the identity that it gets; none: it is a duplicate.
+fn to_keep(
+    connection: &Connection,
+    seen: &Seen,
+    candidates: &mut Vec<u64>,
+    record: &Arc<Record>,
+    received: i64,
+) -> rusqlite::Result<Option<Arc<Record>>> {
+    let last = match record.by_content {
+        true => latest::find(connection, record.key.as_deref())?,
+        false => None,
+    };
+    if let Some(last) = last.as_ref().filter(|last| last.is(&record.id)) {
+        return Ok((!seen.is_within(last.received, received)).then(|| Arc::clone(record)));
+    }
+    if !is_known(connection, seen, candidates, &record.id, received)? {
+        return Ok(Some(Arc::clone(record)));
+    }
+    // Something else was told in between: it is no duplicate, and may not look like one to a target.
+    Ok(last.map(|last| Arc::new(Record { id: last.repeated(&record.id), ..Record::clone(record) })))
+}
+
+/// Whether an event with this identity was kept within the window.
+fn is_known(
+    connection: &Connection,
+    seen: &Seen,
+    candidates: &mut Vec<u64>,
+    id: &str,
+    received: i64,
+) -> rusqlite::Result<bool> {
+    seen.find(seen::fingerprint(id), candidates);
+    for candidate in candidates.iter() {
+        let same: Option<i64> = connection
+            .prepare_cached("SELECT received FROM event WHERE position = ? AND id = ?")?
+            .query_row(params![candidate.cast_signed(), id], |row| row.get(0))
+            .optional()?;
+        if same.is_some_and(|earlier| seen.is_within(earlier, received)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether one of these operations settled an event: the target does not know it before it is durable.
