@@ -220,6 +220,9 @@ impl Going {
                 .execute([events, bytes, number])?;
             connection.prepare_cached("DELETE FROM segment WHERE number = ? AND events <= 0")?.execute([number])?;
         }
+        if let Some((_, last)) = self.ranges.last() {
+            connection.prepare_cached("UPDATE removed SET position = max(position, ?)")?.execute([last])?;
+        }
         for (key, position) in &self.latest {
             latest::remove(connection, key, *position)?;
         }

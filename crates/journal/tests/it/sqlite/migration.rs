@@ -76,7 +76,7 @@ const VERSION_1: &str = "
     PRAGMA journal_mode = WAL;
 ";
 
-/// Seven events were kept, and one was removed. Of the target `crm` the first is settled, the second a dead letter, the third
+/// Eight events were kept, and the first and the last were removed. Of the target `crm` the first is settled, the second a dead letter, the third
 /// waits for its next attempt with the fourth behind it, and the rest was not read yet.
 const EVENTS_1: &str = "
     INSERT INTO event (position, id, app, command, key, received, decoded, query, body, answer)
@@ -89,6 +89,8 @@ const EVENTS_1: &str = "
       ('four', 1400000001, 'C', 'c2c:a:b', :now, 1, '', x'', NULL),
       ('sha256:five', 1400000001, 'C', 'a', :now, 1, '', x'', NULL),
       ('six', 1400000001, 'C', 'a', :now, 1, '', x'', NULL);
+    INSERT INTO event (id, command, received, decoded, query, body) VALUES ('removed', 'C', 0, 1, '', x'');
+    DELETE FROM event WHERE id = 'removed';
     INSERT INTO segment VALUES (0, 6, 9, :now, :now);
     INSERT INTO target (name, configured, begin, cursor) VALUES ('crm', 1, 0, 5);
     INSERT INTO delivery VALUES
@@ -129,8 +131,8 @@ async fn a_file_of_version_1_has_everything_it_had() {
         let told = |id: &str| Record { id: id.into(), by_content: true, ..record("a") };
         assert_eq!(journal.append(Record { id: "two".into(), ..record("") }).await, Ok(Appended::Duplicate));
         assert_eq!(journal.append(told("sha256:five")).await, Ok(Appended::Duplicate));
-        assert_eq!(keep(&journal, told("sha256:other")).await, Position(8));
-        assert_eq!(keep(&journal, told("sha256:five")).await, Position(9));
+        assert_eq!(keep(&journal, told("sha256:other")).await, Position(9));
+        assert_eq!(keep(&journal, told("sha256:five")).await, Position(10));
 
         let mut crm = journal.subscribe("crm").unwrap();
         let mut seen = Vec::new();
@@ -141,7 +143,7 @@ async fn a_file_of_version_1_has_everything_it_had() {
         }
         seen.sort();
         let expected =
-            [(4, "three"), (5, "four"), (6, "sha256:five"), (7, "six"), (8, "sha256:other"), (9, "sha256:five@8")];
+            [(4, "three"), (5, "four"), (6, "sha256:five"), (7, "six"), (9, "sha256:other"), (10, "sha256:five@9")];
         assert_eq!(seen, expected.map(|(position, id)| (position, id.to_owned())));
 
         // Once is enough.

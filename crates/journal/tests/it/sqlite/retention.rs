@@ -56,6 +56,23 @@ async fn old_events_go_when_every_target_has_settled_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_position_of_the_newest_event_is_not_used_again_when_it_is_gone() {
+    bounded(async {
+        let home = home();
+        let journal = home.open(&[]).await;
+        keep_old(&journal, 3).await;
+        until("all are gone", async || events(&journal).await == 0).await;
+        let received = millis(std::time::SystemTime::now()) - Duration::from_secs(7200);
+        assert_eq!(keep(&journal, Record { received, ..record("a") }).await.0, 4);
+        until("that one too", async || events(&journal).await == 0).await;
+        journal.close().await;
+        let journal = home.open(&[]).await;
+        assert_eq!(keep(&journal, record("a")).await.0, 5);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_told_last_goes_with_its_event() {
     bounded(async {
         let home = home();
