@@ -3,6 +3,7 @@
 mod background;
 mod dispatch;
 mod file;
+mod latest;
 mod look;
 mod place;
 mod retention;
@@ -54,7 +55,7 @@ pub(crate) struct Sqlite {
 
 struct Inner {
     shared: Arc<Shared>,
-    readers: Readers,
+    readers: Arc<Readers>,
     looking: Arc<Semaphore>,
     ops: Sender<Op>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -188,7 +189,6 @@ impl Sqlite {
         if self.inner.ops.send(Op::Close { reply }).is_ok() {
             let _ = closed.await;
         }
-        self.inner.readers.close();
     }
 }
 
@@ -205,7 +205,8 @@ fn open(
     let began = Instant::now();
     let path = &file.path;
     let failed = |error| file::explain_sqlite(path, error);
-    let file::Opened { connection, lock } = file::open(path)?;
+    let file::Opened { connection, held } = file::open(path)?;
+    let held = Arc::new(held);
     let (head, events, bytes) = file::check(&connection).map_err(failed)?;
     let seen = Seen::load(&connection, dedup_window, head).map_err(failed)?;
     let rows = {
@@ -214,7 +215,7 @@ fn open(
         transaction.commit().map_err(failed)?;
         rows
     };
-    let place = Place::new(path, lock)?;
+    let place = Place::new(path, Arc::clone(&held))?;
     let shared = Arc::new(Shared {
         path: path.clone(),
         targets: Mutex::new(Arc::new([])),
@@ -231,7 +232,8 @@ fn open(
     let cursors: HashMap<i64, u64> = rows.iter().map(|row| (row.id, row.cursor)).collect();
     shared.set_targets(rows, head);
     let (ops, queue) = channel();
-    let background = Background::start(path, &shared).map_err(failed)?;
+    let background = Background::start(path, &shared, held).map_err(failed)?;
+    let readers = Arc::new(Readers::new(path.clone()));
     let writer = Writer {
         connection,
         ops: queue,
@@ -243,18 +245,14 @@ fn open(
         cursors,
         unwritten: Vec::new(),
         next_tick: Instant::now(),
+        not_before: Instant::now(),
+        readers: Arc::clone(&readers),
         place,
     };
     let thread = std::thread::Builder::new().name("journal-writer".into()).spawn(move || writer.run());
     let thread = thread.map_err(|source| OpenError::NotWritable { path: path.clone(), source })?;
     tracing::info!(path = %path.display(), events, took = ?began.elapsed(), durability = DURABILITY, "journal opened");
-    Ok(Inner {
-        shared,
-        readers: Readers::new(path.clone()),
-        looking: Arc::new(Semaphore::new(MAX_LOOKING)),
-        ops,
-        writer: Mutex::new(Some(thread)),
-    })
+    Ok(Inner { shared, readers, looking: Arc::new(Semaphore::new(MAX_LOOKING)), ops, writer: Mutex::new(Some(thread)) })
 }
 
 fn stats(inner: &Inner) -> Result<Stats, JournalError> {

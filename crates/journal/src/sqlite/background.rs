@@ -1,22 +1,27 @@
 //! What goes on beside the writer: folding the log into the database, and checking what is kept.
 
+use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::file;
+use super::file::{self, Held};
 use super::{SEGMENT, Shared};
 
-/// How often the log is folded into the database.
-const CHECKPOINT: Duration = Duration::from_secs(1);
-/// Shorter logs are not begun anew: 4 KiB each.
-const WORTH_IT: i64 = 2048;
-/// What the writer may do itself without keeping anybody waiting.
-const SHORT: i64 = 256;
+/// The log is folded into the database when so much was written: then folding does not keep the disk from the writer for long.
+const FOLD_AFTER: usize = 1024;
+/// Or when anything was, after this time.
+const FOLD_AT_LATEST: Duration = Duration::from_secs(1);
+/// Shorter logs, in bytes, are not begun anew.
+const WORTH_IT: i64 = 8 << 20;
+/// What the writer may fold itself without keeping anybody waiting.
+const SHORT: i64 = 1 << 20;
+/// Longer ones he folds even if that takes longer: the disk is not there for the log.
+const TOO_LONG: i64 = 64 << 20;
 const MAX_ROUNDS: usize = 5;
 /// Checking rests so many times longer than it works.
 const REST: u32 = 9;
@@ -29,9 +34,9 @@ pub(super) struct Background {
 #[derive(Default)]
 struct Common {
     is_stopping: Mutex<bool>,
-    stopped: Condvar,
-    /// The writer wrote something.
-    is_dirty: AtomicBool,
+    woken: Condvar,
+    /// What the writer wrote since the log was folded.
+    written: AtomicUsize,
     /// The log is folded but for a short rest, and can be begun anew.
     is_almost_folded: AtomicBool,
 }
@@ -40,18 +45,26 @@ impl Common {
     /// True: go on.
     fn rest(&self, pause: Duration) -> bool {
         let is_stopping = self.is_stopping.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.stopped.wait_timeout_while(is_stopping, pause, |is_stopping| !*is_stopping);
+        let waited = self.woken.wait_timeout_while(is_stopping, pause, |is_stopping| !*is_stopping);
+        !*waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Waits until there is something worth folding. False: stop.
+    fn has_to_fold(&self) -> bool {
+        let is_stopping = self.is_stopping.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_little = |is_stopping: &mut bool| !*is_stopping && self.written.load(Ordering::Relaxed) < FOLD_AFTER;
+        let waited = self.woken.wait_timeout_while(is_stopping, FOLD_AT_LATEST, has_little);
         !*waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
 impl Background {
-    pub(super) fn start(path: &Path, shared: &Arc<Shared>) -> rusqlite::Result<Self> {
+    pub(super) fn start(path: &Path, shared: &Arc<Shared>, held: Arc<Held>) -> rusqlite::Result<Self> {
         let common = Arc::new(Common::default());
         let mut threads = Vec::new();
         let folding = file::connect_folder(path)?;
         let with = Arc::clone(&common);
-        threads.extend(spawn("journal-fold", move || fold(&folding, &with)));
+        threads.extend(spawn("journal-fold", move || fold(&folding, &held.database, &with)));
         let reading = file::connect_reader(path)?;
         let (with, shared) = (Arc::clone(&common), Arc::clone(shared));
         threads.extend(spawn("journal-check", move || check(&reading, &with, &shared)));
@@ -59,8 +72,11 @@ impl Background {
     }
 
     /// Called by the writer after it wrote: folds the short rest of the log, so that it is begun anew and does not grow.
-    pub(super) fn checkpoint(&self, connection: &Connection) {
-        self.shared.is_dirty.store(true, Ordering::Relaxed);
+    pub(super) fn checkpoint(&self, connection: &Connection, written: usize) {
+        let before = self.shared.written.fetch_add(written, Ordering::Relaxed);
+        if before + written >= FOLD_AFTER {
+            self.shared.woken.notify_all();
+        }
         if self.shared.is_almost_folded.swap(false, Ordering::Relaxed) {
             warn(passive(connection));
         }
@@ -68,7 +84,7 @@ impl Background {
 
     pub(super) fn stop(&mut self) {
         *self.shared.is_stopping.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.shared.stopped.notify_all();
+        self.shared.woken.notify_all();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -85,24 +101,37 @@ fn passive(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
     connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
 }
 
-fn warn<T>(result: rusqlite::Result<T>) -> Option<T> {
+fn page_size(connection: &Connection) -> i64 {
+    warn(connection.query_row("PRAGMA page_size", [], |row| row.get(0))).unwrap_or(4096)
+}
+
+fn warn<T>(result: Result<T, impl std::fmt::Display>) -> Option<T> {
     result.inspect_err(|error| tracing::warn!(%error, "the log of the journal cannot be folded into its file")).ok()
 }
 
-fn fold(connection: &Connection, common: &Common) {
-    while common.rest(CHECKPOINT) {
-        if !common.is_dirty.swap(false, Ordering::Relaxed) {
+/// Folds the log again and again, and has the database written to the disk each time: so little is left to the writer.
+fn fold(connection: &Connection, database: &File, common: &Common) {
+    let page_size = page_size(connection);
+    let pages_of = |bytes| bytes / page_size;
+    while common.has_to_fold() {
+        if common.written.swap(0, Ordering::Relaxed) == 0 {
             continue;
         }
+        let mut before = None;
         for _ in 0..MAX_ROUNDS {
             let Some((pages, folded)) = warn(passive(connection)) else { break };
-            if pages < WORTH_IT {
+            if pages < pages_of(WORTH_IT) {
+                warn(database.sync_data());
                 break;
             }
-            if pages - folded < SHORT {
+            // What came while the disk was at it, and what somebody who reads holds up.
+            let is_short = |before| pages - folded.min(before) < pages_of(SHORT);
+            if before.is_some_and(|before| is_short(before) || pages >= pages_of(TOO_LONG)) {
                 common.is_almost_folded.store(true, Ordering::Relaxed);
                 break;
             }
+            before = Some(folded);
+            warn(database.sync_data());
         }
     }
 }

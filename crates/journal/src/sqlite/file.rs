@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 /// In the header of each of our databases: `chhk`.
 const APPLICATION_ID: u32 = 0x6368_686b;
 /// One step for each version of the schema.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 /// The log is cut to so many bytes when it is begun anew.
 const MAX_LOG: i64 = 64 << 20;
 const HEADER: usize = 100;
@@ -78,7 +78,14 @@ pub enum OpenError {
 /// A database file that is ours alone.
 pub(super) struct Opened {
     pub(super) connection: Connection,
-    /// Held as long as the database is open.
+    pub(super) held: Held,
+}
+
+/// Files that are held as long as anything of the database is open: closed earlier, they would take the locks with them that
+/// `SQLite` has on the file.
+pub(super) struct Held {
+    /// The database itself, to have it written to the disk.
+    pub(super) database: File,
     pub(super) lock: File,
 }
 
@@ -90,7 +97,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     let lock = lock(path)?;
     let is_new = check_header(path)?;
     let connection = connect(path, is_new).map_err(|error| explain(path, error))?;
-    Ok(Opened { connection, lock })
+    let database = File::options().read(true).write(true).open(path);
+    let database = database.map_err(|source| OpenError::NotWritable { path: path.to_path_buf(), source })?;
+    Ok(Opened { connection, held: Held { database, lock } })
 }
 
 /// Keeps other processes out. `SQLite`'s own lock would keep out those who only look.
@@ -245,8 +254,7 @@ pub(super) fn check(connection: &Connection) -> rusqlite::Result<(u64, u64, u64)
             row.try_into()
         })?;
     let last: i64 = connection.query_row(
-        "SELECT max((SELECT coalesce(max(position), 0) FROM event),
-                    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0))",
+        "SELECT max((SELECT coalesce(max(position), 0) FROM event), (SELECT coalesce(max(position), 0) FROM removed))",
         [],
         |row| row.get(0),
     )?;

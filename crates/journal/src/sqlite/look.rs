@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,39 +23,39 @@ const MAX_IDLE: usize = 4;
 /// Connections of those who read.
 pub(super) struct Readers {
     path: PathBuf,
-    idle: Mutex<Option<Vec<Connection>>>,
+    /// None: closed.
+    idle: RwLock<Option<Mutex<Vec<Connection>>>>,
 }
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::new(Some(Vec::new())) }
+        Self { path, idle: RwLock::new(Some(Mutex::default())) }
     }
 
     /// Reads, on a thread that may block.
     pub(super) fn read<T>(&self, look: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, JournalError> {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = match &mut *idle() {
-            Some(connections) => connections.pop(),
-            None => return Err(JournalError::Closed),
-        };
+        let open = self.idle.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(idle) = &*open else { return Err(JournalError::Closed) };
+        let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle().pop();
         let failed = |error: rusqlite::Error| JournalError::Failed(error.to_string());
         let connection = kept.map_or_else(|| file::connect_reader(&self.path), Ok).map_err(failed)?;
         let found = look(&connection).map_err(failed);
-        if let Some(connections) = &mut *idle()
-            && connections.len() < MAX_IDLE
-        {
-            connections.push(connection);
+        let mut idle = idle();
+        if idle.len() < MAX_IDLE {
+            idle.push(connection);
         }
         found
     }
 
+    /// Waits for those who read, and closes.
     pub(super) fn close(&self) {
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.idle.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
 /// The columns of `record`.
-pub(super) const RECORD: &str = "position, id, app, command, key, received, decoded, query, body, answer";
+pub(super) const RECORD: &str = "position, id, app, command, key, received, decoded, query, body, answer, by_content";
 
 /// An event with its bytes.
 pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<(u64, Record)> {
@@ -65,11 +65,11 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<(u64, Record)> {
         command: row.get(3)?,
         key: row.get(4)?,
         received: from_millis(row.get(5)?),
-        by_content: false,
         decoded: row.get(6)?,
         query: row.get(7)?,
         body: row.get::<_, Vec<u8>>(8)?.into(),
         answer: row.get::<_, Option<Vec<u8>>>(9)?.map(Bytes::from),
+        by_content: row.get(10)?,
     };
     Ok((row.get::<_, i64>(0)?.cast_unsigned(), record))
 }

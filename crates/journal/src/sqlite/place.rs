@@ -1,19 +1,19 @@
 //! Whether the files that are open are still in their place. A file that is removed while it is open can be written to, and
 //! everything in it is gone with the process.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::file::{OpenError, beside};
+use super::file::{Held, OpenError, beside};
 use super::writer::Failure;
 
 /// The files of an open journal. Once one of them was missed, they stay lost.
 pub(super) struct Place {
     files: [(PathBuf, Identity); 3],
     lost: Option<Failure>,
-    /// Held as long as the database is open.
-    _lock: File,
+    _held: Arc<Held>,
 }
 
 /// Device and inode.
@@ -21,16 +21,16 @@ type Identity = (u64, u64);
 
 impl Place {
     /// The files of a database that was just opened, and was written to or read from.
-    pub(super) fn new(path: &Path, lock: File) -> Result<Self, OpenError> {
+    pub(super) fn new(path: &Path, held: Arc<Held>) -> Result<Self, OpenError> {
         let missing = |path: &Path, source| OpenError::NotWritable { path: path.to_path_buf(), source };
         let found = |path: PathBuf| match look(&path) {
             Ok(identity) => Ok((path, identity)),
             Err(source) => Err(missing(&path, source)),
         };
         let path_of_lock = beside(path, ".lock");
-        let held = lock.metadata().map_err(|source| missing(&path_of_lock, source))?;
-        let files = [found(path.to_path_buf())?, found(beside(path, "-wal"))?, (path_of_lock, identity(&held))];
-        Ok(Self { files, lost: None, _lock: lock })
+        let lock = held.lock.metadata().map_err(|source| missing(&path_of_lock, source))?;
+        let files = [found(path.to_path_buf())?, found(beside(path, "-wal"))?, (path_of_lock, identity(&lock))];
+        Ok(Self { files, lost: None, _held: held })
     }
 
     /// Fails when a file is not where it was opened. It costs three looks at the file system, no more.

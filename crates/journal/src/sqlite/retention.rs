@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::{Connection, params};
 
+use super::latest;
 use super::time::{millis, to_millis};
 use super::writer::Failure;
 use super::{SEGMENT, Shared};
@@ -125,7 +126,8 @@ impl Retention {
         let mut find = transaction.prepare_cached(
             "SELECT position, received, octet_length(query) + octet_length(body) + coalesce(octet_length(answer), 0),
              EXISTS (SELECT 1 FROM delivery JOIN target ON target.id = delivery.target
-                     WHERE delivery.position = event.position AND state <> 'dead' AND configured)
+                     WHERE delivery.position = event.position AND state <> 'dead' AND configured),
+             CASE by_content WHEN 1 THEN coalesce(key, '') END
              FROM event WHERE position > ? AND position <= ? ORDER BY position LIMIT ?",
         )?;
         let mut rows = find.query(params![self.swept, floor.cast_signed(), BATCH as i64])?;
@@ -142,7 +144,7 @@ impl Retention {
             let is_unsettled: bool = row.get(3)?;
             match is_unsettled {
                 true => passed_over = true,
-                false => going.add(position, row.get(2)?),
+                false => going.add(position, row.get(2)?, row.get(4)?),
             }
         }
         drop(rows);
@@ -178,10 +180,13 @@ struct Going {
     ranges: Vec<(i64, i64)>,
     /// Segment, events and bytes.
     segments: Vec<(i64, i64, i64)>,
+    /// Key and position of those that may be the latest of their conversation.
+    latest: Vec<(String, i64)>,
 }
 
 impl Going {
-    fn add(&mut self, position: i64, bytes: i64) {
+    fn add(&mut self, position: i64, bytes: i64, by_content: Option<String>) {
+        self.latest.extend(by_content.map(|key| (key, position)));
         self.events += 1;
         self.bytes = self.bytes.saturating_add_signed(bytes);
         match self.ranges.last_mut() {
@@ -214,6 +219,12 @@ impl Going {
                 .prepare_cached("UPDATE segment SET events = events - ?, bytes = bytes - ? WHERE number = ?")?
                 .execute([events, bytes, number])?;
             connection.prepare_cached("DELETE FROM segment WHERE number = ? AND events <= 0")?.execute([number])?;
+        }
+        if let Some((_, last)) = self.ranges.last() {
+            connection.prepare_cached("UPDATE removed SET position = max(position, ?)")?.execute([last])?;
+        }
+        for (key, position) in &self.latest {
+            latest::remove(connection, key, *position)?;
         }
         Ok(dead)
     }

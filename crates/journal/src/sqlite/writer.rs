@@ -10,6 +10,8 @@ use tokio::sync::oneshot;
 
 use super::background::Background;
 use super::dispatch::{Facts, ToRecord};
+use super::latest;
+use super::look::Readers;
 use super::place::Place;
 use super::retention::Retention;
 use super::seen::{self, Seen};
@@ -24,6 +26,10 @@ use crate::record::{Appended, Position, Record};
 /// Written in one transaction at most, and bytes of it.
 const MAX_BATCH: usize = 1024;
 const MAX_BATCH_BYTES: usize = 8 << 20;
+/// Transactions of so many operations begin so far apart at least: each costs less the more it has, and who does not write
+/// leaves the machine to those who have something to be written.
+const SEVERAL: usize = 4;
+const PACE: Duration = Duration::from_millis(1);
 /// How often there is something to do though nobody asks for it.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -174,7 +180,10 @@ pub(super) struct Writer {
     /// What deliveries came to, and could not be written yet.
     pub(super) unwritten: Vec<Op>,
     pub(super) next_tick: Instant,
-    /// Where the files are, and the lock that is held as long as the database is open.
+    /// When the next transaction may begin.
+    pub(super) not_before: Instant,
+    pub(super) readers: Arc<Readers>,
+    /// Where the files are; it holds them as long as the database is open.
     pub(super) place: Place,
 }
 
@@ -184,14 +193,16 @@ impl Writer {
         let mut batch = Vec::new();
         loop {
             let closing = self.collect(&mut batch);
+            self.not_before = Instant::now() + if batch.len() < SEVERAL { Duration::ZERO } else { PACE };
             let is_tick = Instant::now() >= self.next_tick;
+            let written = batch.len();
             self.write(&mut batch, is_tick);
             if is_tick {
                 self.next_tick = Instant::now() + TICK;
                 self.probe();
             }
             self.retention.keep(&self.connection, &self.shared, &self.cursors, self.head);
-            self.background.checkpoint(&self.connection);
+            self.background.checkpoint(&self.connection, written);
             if let Some(reply) = closing {
                 self.close();
                 let _ = reply.send(());
@@ -209,6 +220,7 @@ impl Writer {
             // Nobody can ask any more.
             Err(RecvTimeoutError::Disconnected) => return Some(oneshot::channel().0),
         };
+        std::thread::sleep(self.not_before.saturating_duration_since(Instant::now()));
         let mut bytes = 0;
         while let Some(op) = next {
             if let Op::Close { reply } = op {
@@ -278,12 +290,14 @@ impl Writer {
         for op in ops {
             let done = match op {
                 Op::Append { record, .. } => {
-                    let done = append(&transaction, &mut self.seen, &mut segment, &mut candidates, record)?;
-                    if let Appended::Kept(Position(position)) = done {
-                        head = position;
-                        written.events.push((position, Arc::clone(record)));
+                    match append(&transaction, &mut self.seen, &mut segment, &mut candidates, head + 1, record)? {
+                        None => Done::Appended(Appended::Duplicate),
+                        Some(record) => {
+                            head += 1;
+                            written.events.push((head, record));
+                            Done::Appended(Appended::Kept(Position(head)))
+                        }
                     }
-                    Done::Appended(done)
                 }
                 Op::Settle { target, position, lease, attempt, .. } => {
                     settle(&transaction, target, *position, *lease, attempt)?
@@ -335,10 +349,12 @@ impl Writer {
         }
         self.cursors.extend(written.cursors);
         self.shared.added(written.events.len() as u64, written.bytes);
+        let (mut appended, mut settled) = (Vec::with_capacity(ops.len()), Vec::new());
+        let mut changed: Vec<Arc<Target>> = Vec::new();
         for (op, done) in ops.into_iter().zip(written.done) {
             self.shared.took(&op);
             match (op, done) {
-                (Op::Append { reply, .. }, Done::Appended(appended)) => drop(reply.send(Ok(appended))),
+                (Op::Append { reply, .. }, Done::Appended(answer)) => appended.push((reply, answer)),
                 (Op::Settle { target, position, attempt, reply, .. }, done) => {
                     let answer = match done {
                         Done::NotOut => Err(JournalError::NotOut),
@@ -351,8 +367,10 @@ impl Writer {
                             Ok(())
                         }
                     };
-                    target.wake();
-                    let _ = reply.send(answer);
+                    settled.push((reply, answer));
+                    if !changed.iter().any(|other| other.id == target.id) {
+                        changed.push(target);
+                    }
                 }
                 (Op::SetTargets { reply, .. }, Done::Targets(rows)) => {
                     self.cursors = rows.iter().map(|row| (row.id, row.cursor)).collect();
@@ -369,8 +387,18 @@ impl Writer {
                 _ => {}
             }
         }
+        // In one go: a thread that wakes finds many of its answers, and is not woken for each.
+        for (reply, answer) in appended {
+            let _ = reply.send(Ok(answer));
+        }
+        for (reply, answer) in settled {
+            let _ = reply.send(answer);
+        }
         for (target, recorded) in written.recorded {
             target.dispatch().recorded(&recorded);
+            target.wake();
+        }
+        for target in changed {
             target.wake();
         }
         if let Some((head, _)) = written.events.last() {
@@ -413,6 +441,7 @@ impl Writer {
             }
         }
         self.background.stop();
+        self.readers.close();
         if let Err(error) = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
             tracing::warn!(%error, "the log of the journal was not folded into its file; the next start does it");
         }
@@ -476,31 +505,24 @@ impl Segment {
     }
 }
 
+/// What was put at the position; none: it is a duplicate.
 fn append(
     connection: &Connection,
     seen: &mut Seen,
     segment: &mut Segment,
     candidates: &mut Vec<u64>,
-    record: &Record,
-) -> rusqlite::Result<Appended> {
-    let fingerprint = seen::fingerprint(&record.id);
+    position: u64,
+    record: &Arc<Record>,
+) -> rusqlite::Result<Option<Arc<Record>>> {
     let received = to_millis(record.received);
-    seen.find(fingerprint, candidates);
-    for candidate in candidates.iter() {
-        let same: Option<i64> = connection
-            .prepare_cached("SELECT received FROM event WHERE position = ? AND id = ?")?
-            .query_row(params![candidate.cast_signed(), record.id], |row| row.get(0))
-            .optional()?;
-        if same.is_some_and(|earlier| seen.is_within(earlier, received)) {
-            return Ok(Appended::Duplicate);
-        }
-    }
+    let Some(record) = to_keep(connection, seen, candidates, record, received)? else { return Ok(None) };
     connection
         .prepare_cached(
-            "INSERT INTO event (id, app, command, key, received, decoded, query, body, answer)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO event (position, id, app, command, key, received, decoded, query, body, answer, by_content)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
+            position.cast_signed(),
             record.id,
             record.app.map(u64::cast_signed),
             record.command,
@@ -510,12 +532,58 @@ fn append(
             record.query,
             &*record.body,
             record.answer.as_deref(),
+            record.by_content,
         ])?;
-    let position = connection.last_insert_rowid().cast_unsigned();
-    seen.add(position, fingerprint, received);
+    if record.by_content {
+        latest::put(connection, record.key.as_deref(), position)?;
+    }
+    seen.add(position, seen::fingerprint(&record.id), received);
     let bytes = record.query.len() + record.body.len() + record.answer.as_ref().map_or(0, |answer| answer.len());
     segment.add(connection, position, bytes, received)?;
-    Ok(Appended::Kept(Position(position)))
+    Ok(Some(record))
+}
+
+/// The record with the identity that it gets; none: it is a duplicate.
+fn to_keep(
+    connection: &Connection,
+    seen: &Seen,
+    candidates: &mut Vec<u64>,
+    record: &Arc<Record>,
+    received: i64,
+) -> rusqlite::Result<Option<Arc<Record>>> {
+    let last = match record.by_content {
+        true => latest::find(connection, record.key.as_deref())?,
+        false => None,
+    };
+    if let Some(last) = last.as_ref().filter(|last| last.is(&record.id)) {
+        return Ok((!seen.is_within(last.received, received)).then(|| Arc::clone(record)));
+    }
+    if !is_known(connection, seen, candidates, &record.id, received)? {
+        return Ok(Some(Arc::clone(record)));
+    }
+    // Something else was told in between: it is no duplicate, and may not look like one to a target.
+    Ok(last.map(|last| Arc::new(Record { id: last.repeated(&record.id), ..Record::clone(record) })))
+}
+
+/// Whether an event with this identity was kept within the window.
+fn is_known(
+    connection: &Connection,
+    seen: &Seen,
+    candidates: &mut Vec<u64>,
+    id: &str,
+    received: i64,
+) -> rusqlite::Result<bool> {
+    seen.find(seen::fingerprint(id), candidates);
+    for candidate in candidates.iter() {
+        let same: Option<i64> = connection
+            .prepare_cached("SELECT received FROM event WHERE position = ? AND id = ?")?
+            .query_row(params![candidate.cast_signed(), id], |row| row.get(0))
+            .optional()?;
+        if same.is_some_and(|earlier| seen.is_within(earlier, received)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether one of these operations settled an event: the target does not know it before it is durable.
@@ -572,19 +640,23 @@ fn record_attempt(
     detail: &str,
 ) -> rusqlite::Result<()> {
     let led_to: &'static str = led_to.into();
-    connection
+    let (position, at, took) = (position.cast_signed(), to_millis(attempt.at), millis(attempt.took));
+    // Mostly it is the first one.
+    let is_first = connection
         .prepare_cached(
-            "INSERT INTO attempt (position, target, number, at, took, led_to, detail) VALUES (?1, ?2,
-             (SELECT coalesce(max(number), 0) + 1 FROM attempt WHERE position = ?1 AND target = ?2), ?3, ?4, ?5, ?6)",
+            "INSERT OR IGNORE INTO attempt (position, target, number, at, took, led_to, detail)
+             VALUES (?, ?, 1, ?, ?, ?, ?)",
         )?
-        .execute(params![
-            position.cast_signed(),
-            target,
-            to_millis(attempt.at),
-            millis(attempt.took),
-            led_to,
-            detail
-        ])?;
+        .execute(params![position, target, at, took, led_to, detail])?
+        > 0;
+    if !is_first {
+        connection
+            .prepare_cached(
+                "INSERT INTO attempt (position, target, number, at, took, led_to, detail) VALUES (?1, ?2,
+                 (SELECT max(number) + 1 FROM attempt WHERE position = ?1 AND target = ?2), ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![position, target, at, took, led_to, detail])?;
+    }
     Ok(())
 }
 

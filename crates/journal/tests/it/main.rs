@@ -35,6 +35,8 @@ promises! {
     a_dead_target_delays_nobody_else
     a_duplicate_is_kept_once
     a_duplicate_is_found_after_a_restart
+    what_is_told_twice_with_something_else_between_is_kept_twice
+    what_is_told_again_after_the_window_is_kept_twice
     a_retry_comes_when_it_is_due_and_counts
     a_poison_event_holds_up_its_key_only
     what_was_settled_does_not_come_back_after_a_restart

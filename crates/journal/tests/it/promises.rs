@@ -129,6 +129,71 @@ pub(crate) async fn a_duplicate_is_found_after_a_restart(home: Home) {
     assert_eq!(journal.stats().await.unwrap().events, 3);
 }
 
+/// An event of which only the content is known.
+fn told(key: &str, content: &str) -> Record {
+    Record { id: format!("sha256:{content}"), body: content.to_owned().into(), by_content: true, ..record(key) }
+}
+
+pub(crate) async fn what_is_told_twice_with_something_else_between_is_kept_twice(home: Home) {
+    let mut journal = home.open(&["crm"]).await;
+    let mut told_before = Vec::new();
+    // A conversation, another one, and what belongs to none.
+    for key in ["a", "b", ""] {
+        let (add, delete) = (|| told(key, &format!("add {key}")), || told(key, &format!("delete {key}")));
+        let added = keep(&journal, add()).await;
+        assert_eq!(journal.append(add()).await, Ok(Appended::Duplicate));
+        // What has a name of its own, and what another conversation tells, does not count.
+        keep(&journal, record(key)).await;
+        keep(&journal, told("other", &format!("beside {key}"))).await;
+        assert_eq!(journal.append(add()).await, Ok(Appended::Duplicate));
+        let deleted = keep(&journal, delete()).await;
+        assert_eq!(journal.append(delete()).await, Ok(Appended::Duplicate));
+        let added_again = keep(&journal, add()).await;
+        assert_eq!(journal.append(add()).await, Ok(Appended::Duplicate), "of the second one");
+
+        journal.close().await;
+        journal = home.open(&["crm"]).await;
+        assert_eq!(journal.append(add()).await, Ok(Appended::Duplicate), "after a restart");
+        let deleted_again = keep(&journal, delete()).await;
+        let added_last = keep(&journal, add()).await;
+        assert_eq!(journal.append(add()).await, Ok(Appended::Duplicate), "of the third one");
+        told_before.extend([
+            (added, add().id),
+            (deleted, delete().id),
+            (added_again, format!("{}@{deleted}", add().id)),
+            (deleted_again, format!("{}@{added_again}", delete().id)),
+            (added_last, format!("{}@{deleted_again}", add().id)),
+        ]);
+    }
+    // Each is an event of its own to a target, and to who looks.
+    let mut crm = journal.subscribe("crm").unwrap();
+    let mut given_out = Vec::new();
+    for _ in 0..told_before.len() + 6 {
+        let delivery = one(&mut crm).await;
+        delivery.settle(delivered()).await.unwrap();
+        let kept = journal.event(delivery.position).await.unwrap().unwrap().record;
+        assert_eq!(kept, *delivery.record);
+        given_out.push((delivery.position, kept.id));
+    }
+    given_out.retain(|given_out| told_before.contains(given_out));
+    given_out.sort();
+    assert_eq!(given_out, told_before);
+    nothing(&mut crm).await;
+}
+
+pub(crate) async fn what_is_told_again_after_the_window_is_kept_twice(mut home: Home) {
+    home.config.dedup_window = Duration::from_secs(2);
+    let journal = home.open(&[]).await;
+    let first = told("a", "add");
+    keep(&journal, first.clone()).await;
+    assert_eq!(journal.append(told("a", "add")).await, Ok(Appended::Duplicate));
+    // Engines may have clocks of their own.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    keep(&journal, told("a", "add")).await;
+    assert_eq!(journal.append(told("a", "add")).await, Ok(Appended::Duplicate), "of the second one");
+    assert_eq!(journal.stats().await.unwrap().events, 2);
+}
+
 pub(crate) async fn a_retry_comes_when_it_is_due_and_counts(home: Home) {
     let journal = home.open(&["crm"]).await;
     let mut crm = journal.subscribe("crm").unwrap();

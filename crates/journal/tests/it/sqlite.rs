@@ -4,6 +4,7 @@ mod child;
 mod crash;
 mod damage;
 mod keys;
+mod migration;
 mod place;
 mod retention;
 mod room;

@@ -148,3 +148,29 @@ async fn an_identity_that_comes_back_after_the_window_is_kept_again() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_is_told_again_is_another_event_behind_something_else_or_after_the_window() {
+    bounded(async {
+        let home = Home::sqlite();
+        let journal = home.open(&[]).await;
+        let first = record("a");
+        let told = |id: &str, seconds| Record {
+            id: id.into(),
+            by_content: true,
+            received: first.received + Duration::from_secs(seconds),
+            ..first.clone()
+        };
+        keep(&journal, told("add", 0)).await;
+        assert_eq!(journal.append(told("add", 600)).await, Ok(Appended::Duplicate), "at its end");
+        keep(&journal, told("add", 601)).await;
+        let deleted = keep(&journal, told("delete", 602)).await;
+        keep(&journal, told("add", 1201)).await;
+        keep(&journal, told("delete", 1203)).await;
+        // Nobody confuses these any more.
+        keep(&journal, told("add", 2000)).await;
+        let repeated = format!("add@{deleted}");
+        assert_eq!(super::all_ids(&journal).await, ["add", "add", "delete", &repeated, "delete", "add"]);
+    })
+    .await;
+}

@@ -56,6 +56,49 @@ async fn old_events_go_when_every_target_has_settled_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_position_of_the_newest_event_is_not_used_again_when_it_is_gone() {
+    bounded(async {
+        let home = home();
+        let journal = home.open(&[]).await;
+        keep_old(&journal, 3).await;
+        until("all are gone", async || events(&journal).await == 0).await;
+        let received = millis(std::time::SystemTime::now()) - Duration::from_secs(7200);
+        assert_eq!(keep(&journal, Record { received, ..record("a") }).await.0, 4);
+        until("that one too", async || events(&journal).await == 0).await;
+        journal.close().await;
+        let journal = home.open(&[]).await;
+        assert_eq!(keep(&journal, record("a")).await.0, 5);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_told_last_goes_with_its_event() {
+    bounded(async {
+        let home = home();
+        let journal = home.open(&[]).await;
+        let received = millis(std::time::SystemTime::now()) - Duration::from_secs(7200);
+        for number in 0..300 {
+            let key = ["", "a", "b"][number % 3];
+            keep(&journal, Record { received, by_content: true, ..record(key) }).await;
+        }
+        let young = Record { by_content: true, ..record("b") };
+        let last = keep(&journal, young).await;
+        until("the old ones are gone", async || events(&journal).await == 1).await;
+        let database = rusqlite::Connection::open(super::path(&home)).unwrap();
+        let left: Vec<i64> = database
+            .prepare("SELECT position FROM latest")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(left, [last.0.cast_signed()]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poison_event_keeps_only_itself_and_what_waits_for_it() {
     bounded(async {
         let home = home();
