@@ -8,20 +8,20 @@
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and ends when something is wrong")]
 
+#[path = "shared/load.rs"]
+#[expect(dead_code, reason = "not every benchmark needs all of it")]
+mod load;
 #[path = "shared/server.rs"]
 #[expect(dead_code, reason = "not every benchmark needs all of it")]
 mod server;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use chathook_gateway::Gateway;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use load::Times;
 use server::{Server, config, listens, median, numbers, role};
 
 const COMMAND: &str = "Group.CallbackBeforeSendMsg";
@@ -95,88 +95,41 @@ fn request(sender: &str) -> Vec<u8> {
     server::request(COMMAND, &body)
 }
 
-/// What one round took, in ascending order.
-struct Times {
+/// What is measured.
+struct Situation {
+    name: &'static str,
+    address: SocketAddr,
+    /// Whether every tenth callback stalls.
+    stalls: bool,
+}
+
+/// What one round took.
+struct Round {
     /// Callbacks that are answered at once.
-    quick: Vec<Duration>,
+    quick: Times,
     /// Callbacks that the decider keeps.
     stalled: Vec<Duration>,
 }
 
-impl Times {
-    fn at(&self, share: f64) -> Duration {
-        self.quick[((self.quick.len() - 1) as f64 * share) as usize]
-    }
-}
-
-/// The load for one server.
-struct Load {
-    address: SocketAddr,
-    connections: usize,
-    runtime: tokio::runtime::Runtime,
-}
-
-impl Load {
-    fn new(address: SocketAddr, connections: usize) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        Self { address, connections, runtime }
-    }
-
-    /// Opens all connections anew: servers close those that were idle while others were measured.
-    fn open(&self) -> VecDeque<TcpStream> {
-        self.runtime.block_on(async {
-            let mut opened = VecDeque::new();
-            for _ in 0..self.connections {
-                let connection = TcpStream::connect(self.address).await.unwrap();
-                connection.set_nodelay(true).unwrap();
-                opened.push_back(connection);
-            }
-            opened
-        })
-    }
-
-    /// Sends `rate` callbacks a second for `time`; every tenth stalls if `stalls`.
-    fn run(&self, time: Duration, rate: u64, stalls: bool) -> Times {
-        let (quick, stalling) = (request("u_501"), request(STALLS));
-        let requests: [Arc<[u8]>; 2] = [quick.into(), stalling.into()];
-        let idle = Arc::new(Mutex::new(self.open()));
-        let (answered, answers) = mpsc::channel();
-        let started = Instant::now() + Duration::from_millis(10);
-        let count = u64::try_from(time.as_millis()).unwrap() * rate / 1000;
-        for i in 0..count {
-            let due = started + Duration::from_nanos(1_000_000_000 / rate * i);
-            // Short sleeps are exact to about 60 microseconds; what is missing then counts.
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            let is_stalled = stalls && i % 10 == 9;
-            let request = Arc::clone(&requests[usize::from(is_stalled)]);
-            let (idle, answered) = (Arc::clone(&idle), answered.clone());
-            // There are more connections than callbacks in flight, and each has its turn.
-            let mut connection = idle.lock().unwrap().pop_front().unwrap();
-            self.runtime.spawn(async move {
-                let mut buffer = [0; 4096];
-                connection.write_all(&request).await.unwrap();
-                let length = connection.read(&mut buffer).await.unwrap();
-                let took = due.elapsed();
-                let answer = &buffer[..length];
-                assert!(answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(br#""ErrorCode":0}"#));
-                idle.lock().unwrap().push_back(connection);
-                let _ = answered.send((is_stalled, took));
-            });
+impl Situation {
+    /// Sends `rate` callbacks a second for `time`.
+    fn run(&self, time: Duration, rate: u64) -> Round {
+        // What is in flight when every tenth waits for the deadline, and as much again.
+        let connections = usize::try_from(rate * 2 / 5).unwrap().max(64);
+        let [quick, stalling] = ["u_501", STALLS].map(request);
+        let is_stalled = |i: usize| self.stalls && i % 10 == 9;
+        let mut i = 0;
+        let next = |into: &mut Vec<u8>| {
+            into.extend_from_slice(if is_stalled(i) { &stalling } else { &quick });
+            i += 1;
+        };
+        let times = load::open(self.address, connections, next, time, rate);
+        let (stalled, quick): (Vec<_>, Vec<_>) = times.into_iter().enumerate().partition(|(i, _)| is_stalled(*i));
+        Round {
+            quick: Times::new(quick.into_iter().map(|(_, took)| took)),
+            stalled: stalled.into_iter().map(|(_, took)| took).collect(),
         }
-        drop(answered);
-        let (mut quick, mut stalled) = (Vec::new(), Vec::new());
-        for (is_stalled, took) in answers {
-            if is_stalled { stalled.push(took) } else { quick.push(took) }
-        }
-        assert_eq!(quick.len() + stalled.len(), usize::try_from(count).unwrap(), "each callback has its answer");
-        quick.sort();
-        stalled.sort();
-        Times { quick, stalled }
     }
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }
 
 fn compare(round: Duration, rounds: u64, rate: u64) {
@@ -185,32 +138,29 @@ fn compare(round: Duration, rounds: u64, rate: u64) {
     let alone = Server::start("gateway none");
     let asking = Server::start(&format!("gateway {}", deciders[0].address));
     let stalling = Server::start(&format!("gateway {}", deciders[1].address));
-    // What is in flight when every tenth waits for the deadline, and as much again.
-    let connections = usize::try_from(rate * 2 / 5).unwrap().max(64);
+    let situation = |name, server: &Server, stalls| Situation { name, address: server.address, stalls };
     let situations = [
-        ("bare handler", Load::new(deciders[0].address, connections), false),
-        ("nobody decides", Load::new(alone.address, connections), false),
-        ("decider", Load::new(asking.address, connections), false),
-        ("decider, no stalls", Load::new(stalling.address, connections), false),
-        ("decider, every tenth stalls", Load::new(stalling.address, connections), true),
+        situation("bare handler", &deciders[0], false),
+        situation("nobody decides", &alone, false),
+        situation("decider", &asking, false),
+        situation("decider, no stalls", &stalling, false),
+        situation("decider, every tenth stalls", &stalling, true),
     ];
-    // Twice the deadline, so that each connection that will be needed was opened.
-    for (_, load, stalls) in &situations {
-        load.run(2 * DEADLINE, rate, *stalls);
+    for situation in &situations {
+        situation.run(2 * DEADLINE, rate);
     }
-    let mut rounds_of: Vec<Vec<Times>> = situations.iter().map(|_| Vec::new()).collect();
+    let mut rounds_of: Vec<Vec<Round>> = situations.iter().map(|_| Vec::new()).collect();
     for i in 0..rounds {
         for k in 0..situations.len() {
             // The machine's speed drifts: each situation has each place in the order.
             let k = (k + usize::try_from(i).unwrap()) % situations.len();
-            let (_, load, stalls) = &situations[k];
-            rounds_of[k].push(load.run(round, rate, *stalls));
+            rounds_of[k].push(situations[k].run(round, rate));
         }
     }
     println!("{rate} callbacks/s in an open loop, {rounds} rounds of {round:?} each, median of the rounds, ms:");
     println!("{:<28} {:>7} {:>7} {:>7} {:>7}", "", "p50", "p90", "p99", "p99.9");
-    let at = |k: usize, share: f64| rounds_of[k].iter().map(|times| milliseconds(times.at(share))).collect::<Vec<_>>();
-    for (k, (name, ..)) in situations.iter().enumerate() {
+    let at = |k: usize, share: f64| rounds_of[k].iter().map(|round| round.quick.at(share)).collect::<Vec<_>>();
+    for (k, Situation { name, .. }) in situations.iter().enumerate() {
         let [p50, p90, p99, p999] = [0.5, 0.9, 0.99, 0.999].map(|share| median(at(k, share)));
         println!("{name:<28} {p50:>7.3} {p90:>7.3} {p99:>7.3} {p999:>7.3}");
     }
@@ -223,7 +173,7 @@ fn compare(round: Duration, rounds: u64, rate: u64) {
         median(ratios.clone()),
         ratios.iter().map(|ratio| format!("{ratio:.2}")).collect::<Vec<_>>().join(" ")
     );
-    let stalled: Vec<_> = rounds_of[4].iter().flat_map(|times| &times.stalled).collect();
+    let stalled: Vec<_> = rounds_of[4].iter().flat_map(|round| &round.stalled).collect();
     let latest = stalled.iter().max().unwrap();
     assert_eq!(failures(&asking), [""; 0], "each was answered by the decider");
     let failures = failures(&stalling);
@@ -231,6 +181,6 @@ fn compare(round: Duration, rounds: u64, rate: u64) {
     println!(
         "{} stalled: the latest answer {:.1} ms after the deadline",
         stalled.len(),
-        milliseconds(latest.saturating_sub(DEADLINE))
+        latest.saturating_sub(DEADLINE).as_secs_f64() * 1e3
     );
 }
