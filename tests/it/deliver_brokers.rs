@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use chathook_tests::{OK, Server, TestGateway, config};
-use futures_util::future::join_all;
+use chathook_tests::{
+    CHANGE, Certificates, Figures, MESSAGE, Name, Server, Tally, TestGateway, change, config, message, target,
+};
 use futures_util::{StreamExt, TryStreamExt};
 use lapin::options::{BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
@@ -15,84 +16,35 @@ use rskafka::client::partition::{OffsetAt, UnknownTopicHandling};
 use serde_json::Value;
 use tokio::time::timeout;
 
-const CHANGE: &str = "State.StateChange";
-const MESSAGE: &str = "Group.CallbackAfterSendMsg";
 /// Nothing that a test waits for takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A change of state of a user.
-fn change(user: &str, n: usize) -> String {
-    format!(
-        r#"{{"CallbackCommand":"{CHANGE}","EventTime":{n},"Info":{{"Action":"Login","To_Account":"{user}","Reason":"Register"}}}}"#
-    )
-}
-
-/// The n-th message of a group.
-fn message(group: &str, n: usize) -> String {
-    format!(
-        r#"{{"CallbackCommand":"{MESSAGE}","GroupId":"{group}","From_Account":"u_501","MsgSeq":{n},"MsgBody":[{{"MsgType":"TIMTextElem","MsgContent":{{"Text":"n {n}"}}}}]}}"#
-    )
-}
-
-/// A gateway with one target; `to` are the lines that say where events go, `more` those of the configuration.
-async fn gateway(to: &str) -> TestGateway {
-    let target = format!(
-        "[[target]]\nname = \"broker\"\nretry = {{ first = \"20ms\", max = \"200ms\", attempts = 10000 }}\n{to}\n"
-    );
-    TestGateway::start(&(config("") + &target)).await
-}
-
-async fn keeps(gateway: &TestGateway, command: &str, body: &str) {
-    let response = gateway.post(command, body).await;
-    assert_eq!((response.status, response.body.as_str()), (200, OK), "{body}");
+/// A gateway with the target `broker`; `to` are the lines that say where events go.
+async fn gateway_to(to: &str) -> TestGateway {
+    TestGateway::start(&(config("") + &target("broker", to))).await
 }
 
 /// Waits until the target has everything, and so many events.
 async fn delivered(gateway: &TestGateway, count: usize) {
-    let deliveries = r#"chathook_deliveries_total{outcome="delivered",target="broker"}"#;
-    gateway.metric_becomes(deliveries, count as f64).await;
-    gateway.metric_becomes(r#"chathook_delivery_backlog{target="broker"}"#, 0.0).await;
+    gateway.deliveries("broker", "delivered", count).await;
+    gateway.is_drained("broker").await;
 }
 
-async fn retried(gateway: &TestGateway) {
-    let retries = r#"chathook_deliveries_total{outcome="retried",target="broker"}"#;
-    let seen = async {
-        while gateway.metric(retries).await < 1.0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(LIMIT, seen).await.expect("an attempt fails");
+/// Sends 320 messages of several groups, while what `breaks` the target goes on.
+async fn under_load(gateway: &TestGateway, breaks: impl Future<Output = ()>) -> Tally {
+    let tally = Tally::default();
+    let (sent, ()) = tokio::join!(tally.send_groups(gateway, ("@TGS#", 8), 0..40), breaks);
+    assert_eq!(sent, 320);
+    tally
 }
 
-/// Sends messages of several groups, while what `breaks` the target goes on.
-async fn under_load(gateway: &TestGateway, breaks: impl Future<Output = ()>) -> BTreeSet<(String, u64)> {
-    const GROUPS: usize = 8;
-    const EACH: usize = 40;
-    let group = |g: usize| async move {
-        for n in 0..EACH {
-            keeps(gateway, MESSAGE, &message(&format!("@TGS#{g}"), n)).await;
-        }
-    };
-    tokio::join!(join_all((0..GROUPS).map(group)), breaks);
-    (0..GROUPS).flat_map(|g| (0..EACH).map(move |n| (format!("@TGS#{g}"), n as u64))).collect()
-}
-
-/// Group and number of a message.
-fn named(event: &Value) -> (String, u64) {
-    (event["data"]["GroupId"].as_str().unwrap().to_owned(), event["data"]["MsgSeq"].as_u64().unwrap())
-}
-
-/// Whether `events` have everything that was acknowledged, and each group in its order. What was sent again after a
+/// Whether these CloudEvents are everything that was acknowledged, each group in its order. What was sent again after a
 /// failure may be there twice.
-#[track_caller]
-fn are_all_in_order(events: &[Value], acknowledged: &BTreeSet<(String, u64)>) {
-    let came: Vec<(String, u64)> = events.iter().map(named).collect();
-    assert_eq!(came.iter().cloned().collect::<BTreeSet<_>>(), *acknowledged);
-    let mut last = std::collections::BTreeMap::new();
-    for (group, n) in came {
-        let before = last.insert(group.clone(), n);
-        assert!(before.is_none_or(|before| n == before || n == before + 1), "{group}: {n} after {before:?}");
-    }
+async fn are_all(gateway: &TestGateway, tally: &Tally, events: &[Value]) -> Figures {
+    let came = events.iter().map(|event| Name::of(&event["data"]));
+    let figures = tally.nothing_is_lost(came, gateway.dead_messages("broker").await);
+    assert_eq!((figures.delivered, figures.dead, figures.late), (figures.acknowledged, 0, 0), "{figures}");
+    figures
 }
 
 #[track_caller]
@@ -102,7 +54,7 @@ fn json(bytes: &[u8]) -> Value {
 
 /// Whether it is the CloudEvent of a [`message`].
 #[track_caller]
-fn is_message(event: &Value, group: &str, n: usize) {
+fn is_message(event: &Value, group: &str, n: u64) {
     assert_eq!(event["specversion"], "1.0");
     assert_eq!(event["type"], format!("com.tencentcloud.chat.{MESSAGE}"));
     assert_eq!(event["source"], "/chat/1400000001");
@@ -140,10 +92,10 @@ fn to_nats(server: &Server, more: &str) -> String {
 async fn a_stream_of_nats_gets_cloudevents_by_subject() {
     let server = Server::nats("max_payload: 4096").await;
     let stream = stream(&server).await;
-    let gateway = gateway(&to_nats(&server, ", subject = \"chat.{app}.{command}.{key}\"")).await;
-    keeps(&gateway, MESSAGE, &message("@TGS#1.a", 7)).await;
+    let gateway = gateway_to(&to_nats(&server, ", subject = \"chat.{app}.{command}.{key}\"")).await;
+    gateway.keeps(MESSAGE, &message("@TGS#1.a", 7)).await;
     delivered(&gateway, 1).await;
-    keeps(&gateway, CHANGE, "no JSON").await;
+    gateway.keeps(CHANGE, "no JSON").await;
     delivered(&gateway, 2).await;
     let messages = all_of(&stream).await;
     assert_eq!(messages[0].subject.as_str(), format!("chat.1400000001.{MESSAGE}.group/@TGS%231%2Ea"));
@@ -155,8 +107,8 @@ async fn a_stream_of_nats_gets_cloudevents_by_subject() {
     assert_eq!(json(&messages[1].payload)["data_base64"], "bm8gSlNPTg==");
 
     // Larger than the server takes: nothing that another attempt could change.
-    keeps(&gateway, CHANGE, &change(&"u".repeat(5000), 1)).await;
-    gateway.metric_becomes(r#"chathook_dead_letters{target="broker"}"#, 1.0).await;
+    gateway.keeps(CHANGE, &change(&"u".repeat(5000), 1)).await;
+    gateway.dead_letters("broker", 1).await;
 }
 
 #[tokio::test]
@@ -165,9 +117,9 @@ async fn subscribers_of_nats_get_cloudevents_without_a_stream() {
     let client = async_nats::connect(server.nats_url()).await.unwrap();
     let mut subscriber = client.subscribe("chat.Group.>").await.unwrap();
     client.flush().await.unwrap();
-    let gateway = gateway(&to_nats(&server, ", jetstream = false")).await;
-    keeps(&gateway, CHANGE, &change("u_1", 1)).await;
-    keeps(&gateway, MESSAGE, &message("@TGS#1", 7)).await;
+    let gateway = gateway_to(&to_nats(&server, ", jetstream = false")).await;
+    gateway.keeps(CHANGE, &change("u_1", 1)).await;
+    gateway.keeps(MESSAGE, &message("@TGS#1", 7)).await;
     let message = timeout(LIMIT, subscriber.next()).await.unwrap().unwrap();
     assert_eq!(message.subject.as_str(), format!("chat.{MESSAGE}"));
     is_message(&json(&message.payload), "@TGS#1", 7);
@@ -177,19 +129,19 @@ async fn subscribers_of_nats_get_cloudevents_without_a_stream() {
 #[tokio::test]
 async fn nothing_is_lost_when_nats_has_no_stream_dies_and_comes_back() {
     let mut server = Server::nats("").await;
-    let gateway = gateway(&to_nats(&server, "")).await;
-    keeps(&gateway, MESSAGE, &message("@TGS#0", 0)).await;
-    retried(&gateway).await;
+    let gateway = gateway_to(&to_nats(&server, "")).await;
+    gateway.keeps(MESSAGE, &message("@TGS#0", 0)).await;
+    gateway.retries("broker").await;
     drop(stream(&server).await);
-    let acknowledged = under_load(&gateway, async {
+    let tally = under_load(&gateway, async {
         server.kill().await;
         server.start_again().await;
     })
     .await;
-    delivered(&gateway, acknowledged.len()).await;
+    delivered(&gateway, 320).await;
     let events: Vec<Value> = all_of(&stream(&server).await).await.iter().map(|it| json(&it.payload)).collect();
-    are_all_in_order(&events, &acknowledged);
-    assert_eq!(events.len(), acknowledged.len(), "the stream knows duplicates by their identity");
+    let figures = are_all(&gateway, &tally, &events).await;
+    assert_eq!(figures.duplicates, 0, "the stream knows them by their identity");
 }
 
 // Redis.
@@ -210,8 +162,8 @@ fn to_redis(server: &Server, more: &str) -> String {
 #[tokio::test]
 async fn a_stream_of_redis_gets_entries_and_keeps_as_many_as_it_may() {
     let server = Server::redis(&["--stream-node-max-entries", "10"]).await;
-    let gateway = gateway(&to_redis(&server, ", stream = \"chat:{app}\", max_len = 100")).await;
-    keeps(&gateway, MESSAGE, &message("@TGS#1", 7)).await;
+    let gateway = gateway_to(&to_redis(&server, ", stream = \"chat:{app}\", max_len = 100")).await;
+    gateway.keeps(MESSAGE, &message("@TGS#1", 7)).await;
     delivered(&gateway, 1).await;
     let entry = &entries(&server, "chat:1400000001").await[0];
     let names: Vec<&str> = entry.iter().map(|(name, _)| name.as_str()).collect();
@@ -222,7 +174,7 @@ async fn a_stream_of_redis_gets_entries_and_keeps_as_many_as_it_may() {
     is_message(&event, "@TGS#1", 7);
 
     for n in 0..150 {
-        keeps(&gateway, CHANGE, &change("u_1", n)).await;
+        gateway.keeps(CHANGE, &change("u_1", n)).await;
     }
     delivered(&gateway, 151).await;
     let left = entries(&server, "chat:1400000001").await.len();
@@ -233,32 +185,53 @@ async fn a_stream_of_redis_gets_entries_and_keeps_as_many_as_it_may() {
 async fn nothing_is_lost_when_redis_is_down_dies_and_comes_back() {
     let mut server = Server::redis(&[]).await;
     server.kill().await;
-    let gateway = gateway(&to_redis(&server, "")).await;
-    keeps(&gateway, MESSAGE, &message("@TGS#0", 0)).await;
-    retried(&gateway).await;
+    let gateway = gateway_to(&to_redis(&server, "")).await;
+    gateway.keeps(MESSAGE, &message("@TGS#0", 0)).await;
+    gateway.retries("broker").await;
     server.start_again().await;
-    let acknowledged = under_load(&gateway, async {
+    let tally = under_load(&gateway, async {
         server.kill().await;
         server.start_again().await;
     })
     .await;
-    delivered(&gateway, acknowledged.len()).await;
+    delivered(&gateway, 320).await;
     let entries = entries(&server, "chat").await;
     let events: Vec<Value> = entries.iter().map(|fields| json(fields.last().unwrap().1.as_bytes())).collect();
-    are_all_in_order(&events, &acknowledged);
+    are_all(&gateway, &tally, &events).await;
 }
 
 #[tokio::test]
 async fn a_redis_that_hangs_is_left_and_one_that_wants_a_password_gets_it() {
     let server = Server::redis(&["--requirepass", "k3y"]).await;
-    let gateway = gateway(&to_redis(&server, ", password = \"k3y\"").replace("2s", "300ms")).await;
-    keeps(&gateway, MESSAGE, &message("@TGS#1", 1)).await;
+    let gateway = gateway_to(&to_redis(&server, ", password = \"k3y\"").replace("2s", "300ms")).await;
+    gateway.keeps(MESSAGE, &message("@TGS#1", 1)).await;
     delivered(&gateway, 1).await;
     server.freeze(true);
-    keeps(&gateway, MESSAGE, &message("@TGS#1", 2)).await;
-    retried(&gateway).await;
+    gateway.keeps(MESSAGE, &message("@TGS#1", 2)).await;
+    gateway.retries("broker").await;
     server.freeze(false);
     delivered(&gateway, 2).await;
+}
+
+#[tokio::test]
+async fn redis_and_nats_with_tls_get_events_from_whom_trusts_them_and_from_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let certificates = Certificates::write(dir.path());
+    let Certificates { ca, cert, key } = &certificates;
+    let nats = format!("tls {{ cert_file: {cert:?}, key_file: {key:?} }}");
+    let (redis, nats) = tokio::join!(Server::redis_tls(&certificates), Server::nats(&nats));
+    for (table, url, more) in [
+        ("redis", format!("rediss://{}", redis.address()), ""),
+        ("nats", format!("tls://{}", nats.address()), ", jetstream = false"),
+    ] {
+        let trusts = gateway_to(&format!("{table} = {{ url = {url:?}, ca = {ca:?}{more} }}")).await;
+        trusts.keeps(MESSAGE, &message("@TGS#1", 1)).await;
+        delivered(&trusts, 1).await;
+        let does_not = gateway_to(&format!("{table} = {{ url = {url:?}{more} }}")).await;
+        does_not.keeps(MESSAGE, &message("@TGS#1", 1)).await;
+        does_not.retries("broker").await;
+        does_not.logged("invalid peer certificate").await;
+    }
 }
 
 // RabbitMQ.
@@ -297,12 +270,14 @@ async fn messages(
 /// One server, for it takes seconds to start.
 #[tokio::test]
 async fn an_exchange_of_rabbitmq_gets_messages_and_nothing_is_lost_when_it_dies() {
-    let mut server = Server::rabbitmq().await;
-    let gateway = gateway(&format!("rabbitmq = {{ url = {:?}, timeout = \"2s\" }}", server.rabbitmq_url())).await;
+    let dir = tempfile::tempdir().unwrap();
+    let certificates = Certificates::write(dir.path());
+    let (mut server, tls_port) = Server::rabbitmq(&certificates).await;
+    let gateway = gateway_to(&format!("rabbitmq = {{ url = {:?}, timeout = \"2s\" }}", server.rabbitmq_url())).await;
 
     // There is no exchange, and then no queue: it waits for both.
-    keeps(&gateway, MESSAGE, &message("@TGS#0", 0)).await;
-    retried(&gateway).await;
+    gateway.keeps(MESSAGE, &message("@TGS#0", 0)).await;
+    gateway.retries("broker").await;
     gateway.logged("no exchange 'chat'").await;
     let (connection, exchange) = channel(&server).await;
     gateway.logged("no queue is bound").await;
@@ -317,20 +292,31 @@ async fn an_exchange_of_rabbitmq_gets_messages_and_nothing_is_lost_when_it_dies(
     delivered(&gateway, 1).await;
     drop((connection, exchange));
 
-    let mut acknowledged = under_load(&gateway, async {
+    let tally = under_load(&gateway, async {
         server.kill().await;
         server.start_again().await;
     })
     .await;
-    // It has been read above.
-    acknowledged.remove(&("@TGS#0".to_owned(), 0));
-    delivered(&gateway, acknowledged.len() + 1).await;
+    // The first of them was kept before, and has been read.
+    delivered(&gateway, 320).await;
     let (_connection, exchange) = channel(&server).await;
-    let came = messages(&exchange, |messages| {
-        messages.iter().map(|it| named(&json(&it.data))).collect::<BTreeSet<_>>().len() == acknowledged.len()
-    })
-    .await;
-    are_all_in_order(&came.iter().map(|it| json(&it.data)).collect::<Vec<_>>(), &acknowledged);
+    let is_whole = |messages: &[lapin::message::Delivery]| {
+        let names: BTreeSet<Name> = messages.iter().map(|it| Name::of(&json(&it.data)["data"])).collect();
+        names.len() == 319
+    };
+    let events = messages(&exchange, is_whole).await;
+    let events: Vec<Value> = std::iter::once(event).chain(events.iter().map(|it| json(&it.data))).collect();
+    are_all(&gateway, &tally, &events).await;
+
+    // The same with TLS, for whom it trusts.
+    let url = format!("amqps://guest:guest@127.0.0.1:{tls_port}/%2f");
+    let trusts = gateway_to(&format!("rabbitmq = {{ url = {url:?}, ca = {:?} }}", certificates.ca)).await;
+    trusts.keeps(MESSAGE, &message("@TGS#tls", 1)).await;
+    delivered(&trusts, 1).await;
+    let does_not = gateway_to(&format!("rabbitmq = {{ url = {url:?} }}")).await;
+    does_not.keeps(MESSAGE, &message("@TGS#tls", 2)).await;
+    does_not.retries("broker").await;
+    assert_eq!(messages(&exchange, |messages| messages.len() == 1).await.len(), 1);
 }
 
 // Kafka.
@@ -362,17 +348,14 @@ fn to_kafka(server: &Server) -> String {
 #[tokio::test]
 async fn a_topic_of_kafka_gets_each_conversation_in_one_partition_and_in_order() {
     let server = Server::kafka("chat", 3).await;
-    let gateway = gateway(&to_kafka(&server)).await;
-    let acknowledged = under_load(&gateway, async {}).await;
+    let gateway = gateway_to(&to_kafka(&server)).await;
+    let tally = under_load(&gateway, async {}).await;
     for n in 0..6 {
-        keeps(
-            &gateway,
-            "Alert.RequestOverLimit",
-            &format!(r#"{{"CallbackCommand":"Alert.RequestOverLimit","n":{n}}}"#),
-        )
-        .await;
+        gateway
+            .keeps("Alert.RequestOverLimit", &format!(r#"{{"CallbackCommand":"Alert.RequestOverLimit","n":{n}}}"#))
+            .await;
     }
-    delivered(&gateway, acknowledged.len() + 6).await;
+    delivered(&gateway, 320 + 6).await;
     let partitions = records(&server, "chat", 3).await;
     let mut keys = BTreeSet::new();
     for partition in &partitions {
@@ -387,8 +370,8 @@ async fn a_topic_of_kafka_gets_each_conversation_in_one_partition_and_in_order()
     let of_first = partitions.iter().position(|it| it.iter().any(|(key, _)| key.as_deref() == Some("group/@TGS#0")));
     assert_eq!(of_first, Some(FIRST_PARTITION));
     let events: Vec<Value> = partitions.into_iter().flatten().filter(|it| it.0.is_some()).map(|it| it.1).collect();
-    are_all_in_order(&events, &acknowledged);
-    assert_eq!(events.len(), acknowledged.len());
+    let figures = are_all(&gateway, &tally, &events).await;
+    assert_eq!(figures.duplicates, 0);
 }
 
 /// Of `group/@TGS#0` among three.
@@ -398,19 +381,19 @@ const FIRST_PARTITION: usize = 0;
 async fn nothing_is_lost_while_kafka_is_down_has_no_topic_or_hangs() {
     let mut server = Server::kafka("another", 1).await;
     server.kill().await;
-    let gateway = gateway(&to_kafka(&server)).await;
-    keeps(&gateway, MESSAGE, &message("@TGS#0", 0)).await;
-    retried(&gateway).await;
+    let gateway = gateway_to(&to_kafka(&server)).await;
+    gateway.keeps(MESSAGE, &message("@TGS#0", 0)).await;
+    gateway.retries("broker").await;
     server.start_again().await;
     gateway.logged("there is no topic chat").await;
     server.kafka_topic("chat", 2).await;
-    let acknowledged = under_load(&gateway, async {
+    let tally = under_load(&gateway, async {
         server.freeze(true);
         tokio::time::sleep(Duration::from_secs(3)).await;
         server.freeze(false);
     })
     .await;
-    delivered(&gateway, acknowledged.len()).await;
+    delivered(&gateway, 320).await;
     let events: Vec<Value> = records(&server, "chat", 2).await.into_iter().flatten().map(|it| it.1).collect();
-    are_all_in_order(&events, &acknowledged);
+    are_all(&gateway, &tally, &events).await;
 }

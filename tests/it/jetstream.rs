@@ -1,137 +1,88 @@
 //! Several gateways that share one journal, on real NATS servers.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use chathook_tests::{Behaviour, Connection, OK, Server, TestDecider, TestGateway, binary, config, request, signed};
+use chathook_tests::{
+    Behaviour, MESSAGE, OK, Server, Tally, TestDecider, TestGateway, binary, config, eventually, http_target, message,
+};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-const COMMAND: &str = "Group.CallbackAfterSendMsg";
 const BEFORE: &str = "Group.CallbackBeforeSendMsg";
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// The n-th message of all, in one of seven groups; each thousand has groups of its own.
-fn message(n: usize) -> String {
-    let (thousand, group) = (n / 1000, n % 7);
-    format!(
-        r#"{{"CallbackCommand":"{COMMAND}","GroupId":"g{thousand}-{group}","From_Account":"u_501","MsgSeq":{n},"MsgBody":[]}}"#
-    )
-}
 
 fn journal(nats: &str, more: &str) -> String {
     config("") + &format!("[journal]\nengine = \"jetstream\"\nnats = {{ url = \"{nats}\", {more} }}\n")
 }
 
-fn target(url: &str) -> String {
-    format!("[[target]]\nname = \"crm\"\nretry = {{ first = \"10ms\", max = \"100ms\" }}\nhttp.url = \"{url}\"\n")
+/// The target `crm`.
+fn target(service: &TestDecider) -> String {
+    http_target("crm", &service.url("/"), "")
 }
 
-/// Sends callbacks on one connection until one is not acknowledged, and gives which were.
-async fn send(gateway: &TestGateway, numbers: impl Iterator<Item = usize>) -> Vec<usize> {
-    let mut acknowledged = Vec::new();
-    let Ok(mut connection) = Connection::open(gateway.callbacks).await else { return acknowledged };
-    for n in numbers {
-        let request = request(&format!("/?{}", signed(COMMAND)), message(n).as_bytes());
-        if connection.write(&request).await.is_err() {
-            break;
-        }
-        match connection.response().await {
-            Ok(response) if response.status == 200 => acknowledged.push(n),
-            Ok(_) => continue,
-            Err(_) => break,
-        }
-    }
-    acknowledged
-}
-
-/// How often each message came, and that those of a group came in order.
-fn received(service: &TestDecider) -> HashMap<usize, usize> {
-    let (mut times, mut last) = (HashMap::new(), HashMap::new());
-    for request in service.requests() {
-        let n = usize::try_from(request.json()["MsgSeq"].as_u64().unwrap()).unwrap();
-        let is_first = times.entry(n).and_modify(|times| *times += 1).or_insert(1) == &1;
-        let last = last.entry((n / 1000, n % 7)).or_insert(n);
-        assert!(!is_first || n >= *last, "{n} came after {last}");
-        *last = n.max(*last);
-    }
-    times
-}
-
-async fn is_drained(gateway: &TestGateway) {
-    let drained = async {
-        while gateway.metric(r#"chathook_delivery_backlog{target="crm"}"#).await != 0.0 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    // Servers elect a leader, and one that was gone catches up.
-    timeout(2 * LIMIT, drained).await.expect("everything is delivered");
+/// Waits until it says whether it takes callbacks.
+async fn is_ready(gateway: &TestGateway, status: u16) {
+    eventually(&format!("/readyz with {status}"), async || gateway.get("/readyz").await.status == status).await;
 }
 
 #[tokio::test]
 async fn replicas_share_the_work_keep_once_and_in_order_and_take_over_from_one_that_is_killed() {
     let nats = Server::nats("").await;
     let service = TestDecider::answering(OK).await;
-    let toml = journal(&nats.nats_url(), "replicas = 1") + &target(&service.url("/"));
+    let toml = journal(&nats.nats_url(), "replicas = 1") + &target(&service);
     let (one, other) = (TestGateway::start(&toml).await, TestGateway::start(&toml).await);
     // Each message to both, as a retry of Chat may reach another replica.
-    let (sent, again) = tokio::join!(send(&one, 1..=100), send(&other, 1..=100));
-    assert_eq!((sent.len(), again.len()), (100, 100));
-    is_drained(&one).await;
-    let times = received(&service);
-    assert_eq!(times.len(), 100);
-    assert_eq!(times.values().sum::<usize>(), 100, "nothing twice while both live");
+    let tally = Tally::default();
+    let (sent, again) =
+        tokio::join!(tally.send_groups(&one, ("both", 7), 1..=15), tally.send_groups(&other, ("both", 7), 1..=15));
+    assert_eq!((sent, again), (105, 105));
+    one.is_drained("crm").await;
+    let figures = tally.nothing_is_lost(service.messages(), one.dead_messages("crm").await);
+    assert_eq!((figures.acknowledged, figures.delivered, figures.duplicates), (105, 105, 0), "both live");
 
     let (killed, alive) = tokio::join!(
         async {
-            let sent = send(&one, 1001..=1100).await;
+            let sent = tally.send_groups(&one, ("one", 7), 1..=15).await;
             one.signal("KILL");
             sent
         },
-        send(&other, 2001..=2200)
+        tally.send_groups(&other, ("other", 7), 1..=30)
     );
-    is_drained(&other).await;
-    let times = received(&service);
-    let lost: Vec<_> = killed.iter().chain(&alive).filter(|n| !times.contains_key(n)).collect();
-    assert!(lost.is_empty(), "{lost:?} of {}", killed.len() + alive.len());
-    assert_eq!((killed.len(), alive.len()), (100, 200));
+    assert_eq!((killed, alive), (105, 210));
+    other.is_drained("crm").await;
+    let figures = tally.nothing_is_lost(service.messages(), other.dead_messages("crm").await);
+    assert_eq!((figures.acknowledged, figures.delivered, figures.dead), (420, 420, 0), "{figures}");
 }
 
 #[tokio::test]
 async fn without_nats_after_callbacks_are_refused_decisions_go_on_and_it_mends_itself() {
     let mut nats = Server::nats("").await;
     let service = TestDecider::answering(OK).await;
-    let toml = journal(&nats.nats_url(), "replicas = 1, timeout = \"300ms\"") + &target(&service.url("/"));
+    let toml = journal(&nats.nats_url(), "replicas = 1, timeout = \"300ms\"") + &target(&service);
     let gateway = TestGateway::start(&toml).await;
-    let before = send(&gateway, 1..=20).await;
-    nats.kill().await;
-    let refused = gateway.post(COMMAND, message(21)).await;
-    assert_eq!(
-        (refused.status, refused.body.as_str()),
-        (503, r#"{"ActionStatus":"FAIL","ErrorInfo":"cannot be kept","ErrorCode":1}"#)
-    );
-    let (decided, took) = gateway.timed(BEFORE, r#"{"GroupId":"g","From_Account":"u","MsgBody":[]}"#).await;
-    assert_eq!((decided.status, decided.body.as_str()), (200, OK));
-    assert!(took < Duration::from_millis(300), "{took:?}");
-    let not_ready = async {
-        while gateway.get("/readyz").await.status != 503 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    let tally = Tally::default();
+    let load = tally.send_groups(&gateway, ("g", 4), 0..500);
+    let outage = async {
+        tally.has_acknowledged(200).await;
+        nats.kill().await;
+        let refused = gateway.post(MESSAGE, message("refused", 1)).await;
+        assert_eq!(
+            (refused.status, refused.body.as_str()),
+            (503, r#"{"ActionStatus":"FAIL","ErrorInfo":"cannot be kept","ErrorCode":1}"#)
+        );
+        let (decided, took) = gateway.timed(BEFORE, r#"{"GroupId":"g","From_Account":"u","MsgBody":[]}"#).await;
+        assert_eq!((decided.status, decided.body.as_str()), (200, OK));
+        assert!(took < Duration::from_millis(300), "{took:?}");
+        is_ready(&gateway, 503).await;
+        let before = tally.acknowledged();
+        nats.start_again().await;
+        is_ready(&gateway, 200).await;
+        tally.has_acknowledged(before + 200).await;
     };
-    timeout(LIMIT, not_ready).await.expect("it says that it cannot keep");
-    nats.start_again().await;
-    let ready = async {
-        while gateway.get("/readyz").await.status != 200 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(LIMIT, ready).await.expect("it mends itself");
-    let after = send(&gateway, 22..=40).await;
-    assert_eq!((before.len(), after.len()), (20, 19));
-    is_drained(&gateway).await;
-    let times = received(&service);
-    let lost: Vec<_> = before.iter().chain(&after).filter(|n| !times.contains_key(n)).collect();
-    assert!(lost.is_empty(), "{lost:?}");
+    tokio::join!(load, outage);
+    gateway.is_drained("crm").await;
+    let figures = tally.nothing_is_lost(service.messages(), gateway.dead_messages("crm").await);
+    assert_eq!(figures.dead, 0, "{figures}");
 }
 
 #[tokio::test]
@@ -139,28 +90,22 @@ async fn one_of_three_servers_is_killed_under_load_and_nothing_is_lost() {
     let mut nats = Server::nats_cluster().await;
     let urls = nats.each_ref().map(Server::nats_url).join(",");
     let service = TestDecider::answering(OK).await;
-    let toml = journal(&urls, "replicas = 3, require_durable = true") + &target(&service.url("/"));
+    let toml = journal(&urls, "replicas = 3, require_durable = true") + &target(&service);
     let gateway = TestGateway::start(&toml).await;
     let ready = gateway.get("/readyz").await.body;
     assert!(ready.contains("3 replicas"), "{ready}");
-    let (mut acknowledged, ()) = tokio::join!(send(&gateway, 1..=1500), async {
+    let tally = Tally::default();
+    tokio::join!(tally.send_groups(&gateway, ("g", 7), 0..215), async {
         service.request(200).await;
         nats[1].kill().await;
     });
-    assert!(acknowledged.len() > 200, "{}", acknowledged.len());
+    assert!(tally.acknowledged() > 200, "{}", tally.acknowledged());
     // The others go on; the one that was killed comes back.
-    let going_on = async {
-        while gateway.post(COMMAND, message(2000)).await.status != 200 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(LIMIT, going_on).await.expect("two of three keep events");
-    acknowledged.push(2000);
+    eventually("two of three to keep events", async || tally.send(&gateway, "last", [0]).await == 1).await;
     nats[1].start_again().await;
-    is_drained(&gateway).await;
-    let times = received(&service);
-    let lost: Vec<_> = acknowledged.iter().filter(|n| !times.contains_key(n)).collect();
-    assert!(lost.is_empty(), "{lost:?} of {}", acknowledged.len());
+    gateway.is_drained("crm").await;
+    let figures = tally.nothing_is_lost(service.messages(), gateway.dead_messages("crm").await);
+    assert_eq!(figures.dead, 0, "{figures}");
 }
 
 #[tokio::test]
@@ -187,10 +132,10 @@ async fn a_full_after_lane_turns_away_and_before_callbacks_do_not_suffer() {
         + "[decide]\ndeadline = \"1900ms\"\n";
     let gateway = TestGateway::start(&toml).await;
     nats.freeze(true);
-    let posts = [1, 2, 3].map(|n| gateway.post(COMMAND, message(n)));
+    let posts = [1, 2, 3].map(|n| gateway.post(MESSAGE, message("g", n)));
     let decided = async {
         gateway
-            .metric_becomes(&format!(r#"chathook_callbacks_total{{command="{COMMAND}",outcome="shed"}}"#), 2.0)
+            .metric_becomes(&format!(r#"chathook_callbacks_total{{command="{MESSAGE}",outcome="shed"}}"#), 2.0)
             .await;
         // The third still waits for its place in the journal.
         let unknown = gateway.post("Nobody.Knows", "{}").await;
@@ -214,20 +159,20 @@ async fn any_replica_shows_and_mends_what_another_has_kept() {
         _ => Behaviour::json(OK),
     })
     .await;
-    let toml = journal(&nats.nats_url(), "replicas = 1") + &target(&service.url("/"));
+    let toml = journal(&nats.nats_url(), "replicas = 1") + &target(&service);
     let (one, other) = (TestGateway::start(&toml).await, TestGateway::start(&toml).await);
-    assert_eq!(send(&one, 1..=1).await, [1]);
-    other.metric_becomes(r#"chathook_dead_letters{target="crm"}"#, 1.0).await;
+    one.keeps(MESSAGE, &message("g", 1)).await;
+    other.dead_letters("crm", 1).await;
     let admin = format!("http://{}", other.admin);
     let call = |call: &'static [&'static str]| {
         let call = Command::new(binary()).args(call).args(["--admin", &admin]).output();
         async { timeout(LIMIT, call).await.unwrap().unwrap() }
     };
-    let shown = call(&["events", "--user", "u_501", "--command", COMMAND]).await;
+    let shown = call(&["events", "--user", "u_501", "--command", MESSAGE]).await;
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(shown.contains("group/g0-1") && shown.contains("crm: dead"), "{shown}");
+    assert!(shown.contains("group/g") && shown.contains("crm: dead"), "{shown}");
     let replayed = call(&["dead-letters", "replay", "--all"]).await;
     assert!(replayed.status.success(), "{}", String::from_utf8_lossy(&replayed.stderr));
-    other.metric_becomes(r#"chathook_dead_letters{target="crm"}"#, 0.0).await;
+    other.dead_letters("crm", 0).await;
     service.request(1).await;
 }

@@ -5,6 +5,7 @@
 mod deliver;
 mod jetstream;
 mod deliver_brokers;
+mod deliver_faults;
 mod deliver_http;
 mod every_command;
 mod verification;
@@ -24,15 +25,24 @@ mod configuration;
 mod reload;
 mod admin;
 mod command_line;
+mod manifests;
+mod prometheus;
+mod grafana;
+mod systemd;
+mod listen;
+mod load;
+mod doctor;
 
 /// A test file that is not listed above would never run.
 #[test]
 fn every_test_file_is_a_module() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("it");
-    let main = include_str!("main.rs");
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        let module = name.trim_end_matches(".rs");
-        assert!(module == "main" || main.contains(&format!("mod {module};")), "{name} is not a module");
+    let tests = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (folder, main) in [("it", include_str!("main.rs")), ("it/robust", include_str!("robust/main.rs"))] {
+        for entry in std::fs::read_dir(tests.join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let module = name.trim_end_matches(".rs");
+            let is_program = module == "main" || tests.join(folder).join(module).join("main.rs").exists();
+            assert!(is_program || main.contains(&format!("mod {module};")), "{folder}/{name} is not a module");
+        }
     }
 }

@@ -66,12 +66,42 @@ async fn a_changed_certificate_is_used_without_a_restart_and_a_wrong_one_is_not(
     gateway.logged("changed configuration refused").await;
     assert_eq!(post(&client(&old, None), &gateway).await.unwrap(), OK, "the old one stays");
     assert!(gateway.metric(r#"chathook_config_reloads_total{outcome="refused"}"#).await >= 1.0);
+    assert_eq!(gateway.metric("chathook_config_last_reload_successful").await, 0.0);
 
     write(dir.path(), &new.issue());
     gateway.logged("configuration reloaded").await;
     assert_eq!(post(&client(&new, None), &gateway).await.unwrap(), OK);
     assert!(post(&client(&old, None), &gateway).await.is_err());
     assert!(gateway.metric(r#"chathook_config_reloads_total{outcome="applied"}"#).await >= 1.0);
+    assert_eq!(gateway.metric("chathook_config_last_reload_successful").await, 1.0);
+}
+
+#[tokio::test]
+async fn the_metrics_say_when_the_first_certificate_of_the_chain_expires() {
+    let expiring_in = |year| {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        params
+    };
+    let authority = Authority::new();
+    let issue = |year, chain: &str| {
+        let key = KeyPair::generate().unwrap();
+        let certificate = expiring_in(year).signed_by(&key, &authority.0).unwrap();
+        (certificate.pem() + chain, key.serialize_pem())
+    };
+    let soon = expiring_in(2030).self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &issue(2031, &soon));
+    let gateway = TestGateway::start(&with_tls(dir.path(), "")).await;
+    let expiry = "chathook_certificate_expiry_timestamp_seconds";
+    assert_eq!(gateway.metric(expiry).await, 1_893_456_000.0);
+
+    write(dir.path(), &issue(2032, ""));
+    gateway.logged("configuration reloaded").await;
+    assert_eq!(gateway.metric(expiry).await, 1_956_528_000.0);
+
+    let without = TestGateway::start(&config("")).await;
+    assert!(!without.get("/metrics").await.body.contains(expiry), "without a certificate there is nothing to tell");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::{Response, TestGateway, request, signed};
@@ -175,7 +176,15 @@ type Script = Box<dyn Fn(&Request, usize) -> Behaviour + Send + Sync>;
 struct Shared {
     seen: watch::Sender<Seen>,
     turns_away: watch::Sender<bool>,
+    down: watch::Sender<bool>,
     script: Script,
+}
+
+impl Shared {
+    async fn is_down(&self) {
+        // Fails only once the sender is gone, which we hold.
+        let _ = self.down.subscribe().wait_for(|is_down| *is_down).await;
+    }
 }
 
 /// A server on a port of its own that does with the n-th request what its script says. Ends with the test.
@@ -183,6 +192,7 @@ pub struct TestDecider {
     /// Where it listens.
     pub address: SocketAddr,
     shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
 }
 
 /// A decider that is down: its address is its own, and refuses connections.
@@ -196,8 +206,14 @@ impl Down {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "takes an address, and may fail")]
     pub fn new() -> Self {
+        Self::at(([127, 0, 0, 1], 0).into())
+    }
+
+    fn at(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
-        socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        // Connections of the one that was there may linger.
+        socket.set_reuseaddr(true).expect("a socket");
+        socket.bind(address).expect("a free port");
         Self(socket)
     }
 
@@ -236,10 +252,23 @@ impl TestDecider {
         let shared = Arc::new(Shared {
             seen: watch::Sender::default(),
             turns_away: watch::Sender::default(),
+            down: watch::Sender::default(),
             script: Box::new(script),
         });
-        tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Self { address, shared }
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Self { address, shared, accepting }
+    }
+
+    /// Goes down: its connections end, and it refuses new ones. Gives the requests that have come.
+    ///
+    /// # Panics
+    /// When a connection does not end.
+    pub async fn go_down(self) -> (Down, Vec<Request>) {
+        self.shared.down.send_replace(true);
+        self.wait("the end of connections", |seen| seen.open == 0).await;
+        let requests = self.requests();
+        self.accepting.await.expect("it does not panic");
+        (Down::at(self.address), requests)
     }
 
     /// From now on, whether connections are closed as soon as they are there.
@@ -309,7 +338,12 @@ fn address(address: io::Result<SocketAddr>) -> SocketAddr {
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.is_down() => return,
+        };
+        let Ok((stream, _)) = accepted else { return };
         let (mut number, turns_away) = (0, *shared.turns_away.borrow());
         shared.seen.send_modify(|seen| {
             number = seen.opened;
@@ -321,8 +355,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         }
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            // However it ends, it has ended.
-            let _ = Connection { stream, read: Vec::new(), number }.serve(&shared).await;
+            tokio::select! {
+                // However it ends, it has ended.
+                _ = (Connection { stream, read: Vec::new(), number }).serve(&shared) => {}
+                () = shared.is_down() => {}
+            }
             shared.seen.send_modify(|seen| seen.open -= 1);
         });
     }

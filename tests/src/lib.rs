@@ -1,14 +1,18 @@
 //! Starts the gateway as a process or as a library on free ports, talks to it over real sockets, and reads its metrics
 //! and its log.
 
+mod certificates;
 mod corpus;
 mod decider;
+mod delivery;
 mod gateway;
 mod servers;
 mod wire;
 
+pub use certificates::Certificates;
 pub use corpus::{Sample, samples, shapes};
 pub use decider::{Behaviour, Down, Gate, Request, TestDecider, http_decider};
+pub use delivery::{CHANGE, Figures, MESSAGE, Name, Tally, change, eventually, http_target, message, target};
 pub use gateway::{Exit, TestGateway, binary, config, example, journal_in};
 pub use servers::Server;
 pub use wire::{Connection, Response, request};

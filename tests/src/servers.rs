@@ -2,6 +2,7 @@
 
 mod kafka;
 mod nats;
+mod prometheus;
 mod rabbitmq;
 mod redis;
 
@@ -21,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// A server of this test, with one of the constructors [`nats`](Self::nats), [`redis`](Self::redis),
-/// [`rabbitmq`](Self::rabbitmq) and [`kafka`](Self::kafka).
+/// [`rabbitmq`](Self::rabbitmq), [`kafka`](Self::kafka) and [`prometheus`](Self::prometheus).
 pub struct Server {
     call: Box<Call>,
     /// What it is asked, and how its answer begins, once it is ready.

@@ -1,12 +1,15 @@
 //! The command line: one file a subcommand.
 
 mod admin;
+mod backend;
 mod check;
 mod commands;
 mod dead_letters;
 mod decode;
+mod doctor;
 mod events;
-mod sample;
+mod listen;
+mod load;
 mod send;
 mod serve;
 mod sign;
@@ -47,6 +50,12 @@ enum Call {
     Sign(sign::Args),
     /// Plays the Chat backend once, and prints the answer and what Chat would do with it.
     Send(send::Args),
+    /// Plays the Chat backend under load: a scenario at its rate, what Chat would have seen, and how long it waited.
+    Load(load::Args),
+    /// Finds out why callbacks do not arrive: name, connection, TLS, Sign, clock, time, every answer.
+    Doctor(doctor::Args),
+    /// Prints what Chat sends: a small receiver with a fixed or scripted answer, which keeps nothing.
+    Listen(listen::Args),
     /// Lists what a running gateway has kept, newest first; shows one event, or delivers it again.
     Events(events::Args),
     /// Lists what the targets of a running gateway could not take; delivers it again, or gives it up.
@@ -81,6 +90,9 @@ pub async fn run() -> ExitCode {
         Call::Decode(args) => decode::run(&args),
         Call::Sign(args) => sign::run(&args),
         Call::Send(args) => send::run(&args).await,
+        Call::Load(args) => load::run(args).await,
+        Call::Doctor(args) => doctor::run(args).await,
+        Call::Listen(args) => listen::run(args).await,
         Call::Events(args) => events::run(&args).await,
         Call::DeadLetters(args) => dead_letters::run(&args).await,
     };

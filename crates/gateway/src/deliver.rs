@@ -27,6 +27,7 @@ pub(crate) use self::selection::Selection;
 pub(crate) use self::taker::Observer;
 use self::taker::{Handlers, Taker};
 use self::target::Target;
+pub(crate) use self::target::timestamp;
 use crate::config::{Commands, Invalid, contents, duration};
 use crate::metrics::Metrics;
 
@@ -227,7 +228,9 @@ pub(crate) struct Targets {
 /// A target and what carries events to it.
 struct Running {
     config: Config,
+    /// Of its files.
     contents: u64,
+    pump: Arc<Pump>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -308,14 +311,14 @@ impl Targets {
         let started = fresh.into_iter().map(|(config, contents, pump)| {
             let stop = CancellationToken::new();
             let old = ending.extract_if(.., |old| old.config.name == config.name).next();
-            let run = pump.run(self.journal.clone(), stop.clone());
+            let run = Arc::clone(&pump).run(self.journal.clone(), stop.clone());
             let task = self.runtime.spawn(async move {
                 if let Some(old) = old {
                     old.end().await;
                 }
                 run.await;
             });
-            Running { config, contents, stop, task }
+            Running { config, contents, pump, stop, task }
         });
         let started: Vec<_> = started.collect();
         self.running().extend(started);
@@ -359,7 +362,7 @@ impl Targets {
     /// Whether a target takes a command; `None` where there is no such target.
     pub(crate) fn takes(&self, target: &str, command: &str) -> Option<bool> {
         let running = self.running();
-        let config = &running.iter().find(|running| running.config.name == target)?.config;
-        Selection::build(config).ok().map(|selection| selection.has_command(command))
+        let target = running.iter().find(|running| running.config.name == target)?;
+        Some(target.pump.selection.has_command(command))
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;
@@ -221,8 +222,9 @@ impl<S: Send + Sync + 'static> GatewayBuilder<S> {
         let Self { config, state, router } = self;
         let stamps = reload::stamps_when_read(&config);
         let material = config.callbacks.tls.as_ref().map(Material::read).transpose();
-        let tls = material.map_err(|invalid| config.error(invalid))?.map(|material| Arc::new(Tls::new(material)));
+        let material = material.map_err(|invalid| config.error(invalid))?;
         let shared = Arc::new(Shared::new(&config, router.build(state)?).await?);
+        let tls = material.map(|material| Arc::new(Tls::new(material, shared.metrics.certificate_expiry())));
         let targets = shared.targets.prepare(&config.target, &shared.metrics);
         shared.targets.start(targets.map_err(|invalid| config.error(invalid))?).await?;
 
@@ -344,6 +346,8 @@ impl Live {
 pub(crate) struct Shared<S> {
     pub(crate) router: Arc<Router<S>>,
     pub(crate) journal: Journal,
+    /// The file of the journal, if it is one.
+    pub(crate) journal_file: Option<PathBuf>,
     pub(crate) targets: Targets,
     /// Held while the journal is counted.
     pub(crate) counting: Arc<Mutex<()>>,
@@ -384,6 +388,7 @@ impl<S: Send + Sync + 'static> Shared<S> {
         Ok(Self {
             router,
             journal,
+            journal_file: config.journal.file().map(Path::to_owned),
             targets,
             counting: Arc::default(),
             drift: Drift::default(),

@@ -2,6 +2,7 @@
 
 mod url;
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,13 +12,14 @@ use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client as LegacyClient};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tower::BoxError;
 use tower::timeout::Timeout;
 use tower::util::BoxCloneSyncService;
 
 pub(crate) use self::url::{NoUrl, Url};
+use crate::config::Invalid;
+use crate::tls;
 
 /// Sends each request once: no redirects, no proxies, no decompression, no second try. Where a kept connection turns out
 /// to be closed before anything was sent on it, another is taken; once a request is on its way it is never sent again.
@@ -35,19 +37,24 @@ const MAX_CONNECT: Duration = Duration::from_secs(2);
 /// How much of an answer is read at once; its head has to fit.
 const READ_BUFFER: usize = 64 * 1024;
 
-/// A client that waits for a connection no longer than `timeout`, and keeps at most `idle` of them for later.
-pub(crate) fn build(tls: ClientConfig, timeout: Option<Duration>, idle: usize) -> Client {
+/// A client for the service at `url`, whose certificate the authorities in `ca` vouch for, else those whom the system
+/// trusts. It waits for a connection no longer than `timeout`, and keeps at most `idle` of them for later.
+pub(crate) fn build(url: &Url, ca: Option<&Path>, timeout: Option<Duration>, idle: usize) -> Result<Client, Invalid> {
+    let tls = match url.is_https() {
+        true => tls::client::config("http", ca),
+        false => tls::client::none("http"),
+    }?;
     let limit = timeout.map_or(MAX_CONNECT, |timeout| timeout.min(MAX_CONNECT));
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
-    legacy::Client::builder(TokioExecutor::new())
+    Ok(legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(MAX_IDLE)
         .pool_max_idle_per_host(idle)
         .http1_max_buf_size(READ_BUFFER)
-        .build(BoxCloneSyncService::new(Timeout::new(https, limit)))
+        .build(BoxCloneSyncService::new(Timeout::new(https, limit))))
 }
 
 /// What stands at the bottom of `error`: it says what happened.

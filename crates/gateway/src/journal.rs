@@ -1,6 +1,6 @@
 //! `[journal]`: where events are kept before they are acknowledged.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use chathook_journal::{EngineConfig, JetStreamConfig, NatsAuth, Record, SqliteConfig};
@@ -144,6 +144,11 @@ impl Config {
         *self == Self { decisions: self.decisions, ..other.clone() }
     }
 
+    /// The database, where that is the engine.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        (self.engine == EngineName::Sqlite).then_some(self.path.as_path())
+    }
+
     /// What the journal is opened with, where callbacks have bodies of at most `max_body` bytes.
     pub(crate) fn open(&self, max_body: usize) -> Result<chathook_journal::Config, Invalid> {
         let engine = match &self.nats {
@@ -204,6 +209,12 @@ impl NatsConfig {
             _ => None,
         })
     }
+}
+
+/// How many bytes more the disk of `file` takes from us; `None` where that cannot be told.
+pub(crate) fn free(file: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(file).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// What is kept of an event.

@@ -2,7 +2,7 @@
 
 use std::array;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chathook_journal::Stats;
 use chathook_protocol::{Command, Effect, Phase};
@@ -30,7 +30,7 @@ const LAG_BUCKETS: &[f64] =
 
 /// Makes a struct of metrics from a table: the documentation of a field is its help text.
 macro_rules! metrics {
-    ($($(#[doc = $help:literal])+ $name:ident: $kind:ident $([$($label:literal),+])? $(in $buckets:ident)?;)+) => {
+    ($($(#[doc = $help:literal])+ $name:ident: $kind:ident $([$($label:literal),*])? $(in $buckets:ident)?;)+) => {
         /// The metrics that have a table; those of a command are resolved once, in [`CommandMetrics`].
         struct Vecs {
             $($(#[doc = $help])+ $name: $kind,)+
@@ -42,7 +42,7 @@ macro_rules! metrics {
                     $name: {
                         let help = concat!($($help),+).trim_start();
                         let opts = Opts::new(stringify!($name), help).namespace("chathook");
-                        metrics!(@register registry, opts, $kind $([$($label),+])? $(in $buckets)?)
+                        metrics!(@register registry, opts, $kind $([$($label),*])? $(in $buckets)?)
                     },
                 )+})
             }
@@ -56,8 +56,9 @@ macro_rules! metrics {
         let opts = HistogramOpts { common_opts: $opts, buckets: $buckets.to_vec() };
         registered($registry, Histogram::with_opts(opts)?)?
     }};
-    (@register $registry:ident, $opts:ident, $kind:ident [$($label:literal),+]) => {
-        registered($registry, $kind::new($opts, &[$($label),+])?)?
+    // Without a label: there only once it is known.
+    (@register $registry:ident, $opts:ident, $kind:ident [$($label:literal),*]) => {
+        registered($registry, $kind::new($opts, &[$($label),*])?)?
     };
     (@register $registry:ident, $opts:ident, $kind:ident) => {
         registered($registry, $kind::with_opts($opts)?)?
@@ -101,12 +102,16 @@ metrics! {
     journal_bytes: IntGauge;
     /// Whether events can be kept.
     journal_up: IntGauge;
+    /// Bytes that are free on the disk of the journal, where it is a file.
+    journal_free_bytes: IntGaugeVec[];
     /// Attempts to deliver, by their outcome.
     deliveries_total: IntCounterVec["target", "outcome"];
     /// Time from the arrival of an event to its delivery.
     delivery_lag_seconds: HistogramVec["target"] in LAG_BUCKETS;
     /// Events that a target has still to get.
     delivery_backlog: IntGaugeVec["target"];
+    /// How long the oldest event has waited that a target has still to get; 0 when it has all.
+    delivery_oldest_seconds: GaugeVec["target"];
     /// Events that a target could not take.
     dead_letters: IntGaugeVec["target"];
     /// Requests that were refused, by the reason.
@@ -119,8 +124,14 @@ metrics! {
     drift_fields_total: IntCounterVec["command"];
     /// Requests that are being answered.
     requests_in_flight: IntGauge;
+    /// Whether callbacks are taken, as readyz says.
+    ready: IntGauge;
+    /// When the first certificate of the chain expires that clients are shown, in seconds since 1970.
+    certificate_expiry_timestamp_seconds: IntGaugeVec[];
     /// Attempts to take a changed configuration, by their outcome.
     config_reloads_total: IntCounterVec["outcome"];
+    /// Whether the configuration in use is the last one that was read.
+    config_last_reload_successful: IntGauge;
     /// The version that runs.
     build_info: GaugeVec["version"];
 }
@@ -366,6 +377,7 @@ impl Metrics {
         let process = prometheus::process_collector::ProcessCollector::for_self();
         registry.register(Box::new(process))?;
         vecs.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        vecs.config_last_reload_successful.set(1);
         for outcome in Reload::iter() {
             vecs.config_reloads_total.with_label_values(&[<&str>::from(outcome)]);
         }
@@ -411,16 +423,33 @@ impl Metrics {
         self.vecs.journal_up.set(is_up.into());
     }
 
-    /// What the journal holds.
-    pub(crate) fn journal(&self, stats: &Stats) {
+    /// Whether callbacks are taken.
+    pub(crate) fn ready(&self, is_ready: bool) {
+        self.vecs.ready.set(is_ready.into());
+    }
+
+    /// Is to be told when the certificate expires, in seconds since 1970.
+    pub(crate) fn certificate_expiry(&self) -> IntGauge {
+        self.vecs.certificate_expiry_timestamp_seconds.with_label_values::<&str>(&[])
+    }
+
+    /// What the journal holds, and how many bytes it has left on its disk.
+    pub(crate) fn journal(&self, stats: &Stats, free: Option<u64>) {
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        if let Some(free) = free {
+            self.vecs.journal_free_bytes.with_label_values::<&str>(&[]).set(count(free));
+        }
         self.vecs.journal_events.set(count(stats.events));
         self.vecs.journal_bytes.set(count(stats.bytes));
         self.vecs.delivery_backlog.reset();
+        self.vecs.delivery_oldest_seconds.reset();
         self.vecs.dead_letters.reset();
+        let now = SystemTime::now();
         for target in &stats.targets {
             let name = [target.target.as_str()];
+            let waited = target.oldest.and_then(|oldest| now.duration_since(oldest).ok()).unwrap_or_default();
             self.vecs.delivery_backlog.with_label_values(&name).set(count(target.backlog));
+            self.vecs.delivery_oldest_seconds.with_label_values(&name).set(waited.as_secs_f64());
             self.vecs.dead_letters.with_label_values(&name).set(count(target.dead_letters));
         }
     }
@@ -435,6 +464,7 @@ impl Metrics {
 
     pub(crate) fn reloaded(&self, outcome: Reload) {
         self.vecs.config_reloads_total.with_label_values(&[<&str>::from(outcome)]).inc();
+        self.vecs.config_last_reload_successful.set((outcome == Reload::Applied).into());
     }
 
     /// The text that Prometheus scrapes, while `in_flight` requests are being answered.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use prometheus::IntGauge;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -16,6 +17,7 @@ use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
 use serde::Deserialize;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config::Invalid;
 
@@ -41,6 +43,7 @@ impl Config {
 /// The certificate and the authorities in use.
 pub(crate) struct Tls {
     current: Arc<Current>,
+    expiry: IntGauge,
 }
 
 struct Current {
@@ -54,11 +57,14 @@ struct Clients(Arc<dyn ClientCertVerifier>);
 pub(crate) struct Material {
     key: CertifiedKey,
     clients: Option<Clients>,
+    /// When the first certificate of the chain expires, in seconds since 1970.
+    expiry: i64,
 }
 
 impl Material {
     pub(crate) fn read(config: &Config) -> Result<Self, Invalid> {
         let certificates = certificates("callbacks.tls.cert", &config.cert)?;
+        let expiry = first_expiry(&config.cert, &certificates)?;
         let key = PrivateKeyDer::from_pem_file(&config.key).map_err(|error| {
             Invalid::new("callbacks.tls.key", format!("{}: no private key: {error}", config.key.display()))
         })?;
@@ -66,7 +72,7 @@ impl Material {
             Invalid::new("callbacks.tls", format!("certificate and key cannot be used together: {error}"))
         })?;
         let clients = config.client_ca.as_deref().map(Clients::read).transpose()?;
-        Ok(Self { key, clients })
+        Ok(Self { key, clients, expiry })
     }
 }
 
@@ -97,15 +103,29 @@ pub(crate) fn certificates(key: &str, file: &Path) -> Result<Vec<CertificateDer<
     }
 }
 
+/// When the first of the certificates in `file` expires, in seconds since 1970.
+fn first_expiry(file: &Path, certificates: &[CertificateDer<'_>]) -> Result<i64, Invalid> {
+    let mut first = i64::MAX;
+    for certificate in certificates {
+        let (_, certificate) = X509Certificate::from_der(certificate).map_err(|error| {
+            Invalid::new("callbacks.tls.cert", format!("{}: a certificate cannot be read: {error}", file.display()))
+        })?;
+        first = first.min(certificate.validity().not_after.timestamp());
+    }
+    Ok(first)
+}
+
 impl Tls {
-    pub(crate) fn new(material: Material) -> Self {
-        let Material { key, clients } = material;
-        let clients = clients.map(ArcSwap::from_pointee);
-        Self { current: Arc::new(Current { key: ArcSwap::from_pointee(key), clients }) }
+    /// Tells `expiry` when the certificate in use expires.
+    pub(crate) fn new(material: Material, expiry: IntGauge) -> Self {
+        expiry.set(material.expiry);
+        let clients = material.clients.map(ArcSwap::from_pointee);
+        Self { current: Arc::new(Current { key: ArcSwap::from_pointee(material.key), clients }), expiry }
     }
 
     /// Uses `material` from the next handshake on.
     pub(crate) fn swap(&self, material: Material) {
+        self.expiry.set(material.expiry);
         self.current.key.store(Arc::new(material.key));
         if let (Some(current), Some(clients)) = (&self.current.clients, material.clients) {
             current.store(Arc::new(clients));

@@ -7,13 +7,15 @@ use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use super::{LIMIT, Server, find, free_port};
+use crate::Certificates;
 
 impl Server {
-    /// RabbitMQ, whose user is `guest` with the password `guest`. It takes seconds to start.
+    /// RabbitMQ, with TLS on a port beside, and gives that. Its user is `guest` with the password `guest`. It takes
+    /// seconds to start.
     ///
     /// # Panics
     /// When it does not start.
-    pub async fn rabbitmq() -> Self {
+    pub async fn rabbitmq(certificates: &Certificates) -> (Self, u16) {
         let install = "apt-get install rabbitmq-server";
         // Not the script of the same name in the PATH, which changes the user.
         let program = find("rabbitmq-server", &["/usr/lib/rabbitmq/bin/rabbitmq-server"], install);
@@ -29,16 +31,24 @@ impl Server {
             }
         };
         timeout(LIMIT, is_up).await.expect("epmd starts");
-        let nodes = free_port();
+        let (nodes, tls_port) = (free_port(), free_port());
+        let Certificates { ca, cert, key } = certificates;
+        let tls = format!(
+            "listeners.ssl.1 = 127.0.0.1:{tls_port}\nssl_options.cacertfile = {}\nssl_options.certfile = {}\n\
+             ssl_options.keyfile = {}\nssl_options.verify = verify_none\n",
+            ca.display(),
+            cert.display(),
+            key.display()
+        );
         let mut server = Self::start((b"AMQP\x00\x00\x09\x01", b"\x01\x00\x00"), move |port, dir| {
             let mut command = Command::new(&program);
-            command.envs(environment(port, dir)).env("ERL_EPMD_PORT", names.to_string());
+            command.envs(environment(port, dir, &tls)).env("ERL_EPMD_PORT", names.to_string());
             command.env("RABBITMQ_DIST_PORT", nodes.to_string());
             command
         })
         .await;
         server.helper = Some(epmd);
-        server
+        (server, tls_port)
     }
 
     /// `amqp://`, the user, and where it is; the virtual host is `/`.
@@ -49,10 +59,10 @@ impl Server {
 }
 
 /// Everything of its own.
-fn environment(port: u16, dir: &Path) -> Vec<(&'static str, String)> {
+fn environment(port: u16, dir: &Path, more: &str) -> Vec<(&'static str, String)> {
     let config = format!(
         "listeners.tcp.1 = 127.0.0.1:{port}\nloopback_users = none\nlog.console = true\nlog.file = false\n\
-         disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.absolute = 512MB\n"
+         disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.absolute = 512MB\n{more}"
     );
     std::fs::write(dir.join("rabbitmq.conf"), config).expect("the folder can be written");
     std::fs::write(dir.join("plugins"), "[].").expect("the folder can be written");

@@ -3,10 +3,22 @@
 use std::time::Duration;
 
 use reqwest::{Method, Url};
+use serde::Serialize;
 use serde_json::Value;
 
-use super::Failed;
+use super::{Failed, print};
 use crate::http_client::root_cause;
+
+/// What a subcommand that asks a gateway is called with: something to do, else a list is printed.
+#[derive(clap::Args)]
+pub(super) struct Args<Call: clap::Subcommand, Filter: clap::Args> {
+    #[command(flatten)]
+    pub(super) admin: Admin,
+    #[command(subcommand)]
+    pub(super) call: Option<Call>,
+    #[command(flatten)]
+    pub(super) filter: Filter,
+}
 
 /// Where the gateway is.
 #[derive(clap::Args)]
@@ -19,25 +31,37 @@ pub(super) struct Admin {
     pub(super) json: bool,
 }
 
-/// No answer takes longer: a search may read the whole journal.
-const LIMIT: Duration = Duration::from_secs(60);
+/// No answer takes longer: a search may read the whole journal, and a great many dead letters may be replayed at once.
+const LIMIT: Duration = Duration::from_mins(10);
 
 impl Admin {
-    pub(super) async fn get(&self, path: &[&str], query: &[(&str, Option<String>)]) -> Result<Value, Failed> {
-        self.ask(Method::GET, path, query).await
+    /// Asks for something; `query` is a struct of strings, numbers and truth values, and what is not there is not sent.
+    pub(super) async fn get(&self, path: &[&str], query: &impl Serialize) -> Result<Value, Failed> {
+        self.ask(Method::GET, path, query, None).await
     }
 
-    pub(super) async fn post(&self, path: &[&str], query: &[(&str, Option<String>)]) -> Result<Value, Failed> {
-        self.ask(Method::POST, path, query).await
+    /// Has something done, and says who wants it.
+    pub(super) async fn post(&self, path: &[&str], query: &impl Serialize) -> Result<Value, Failed> {
+        let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
+        self.ask(Method::POST, path, query, user).await
     }
 
-    async fn ask(&self, method: Method, path: &[&str], query: &[(&str, Option<String>)]) -> Result<Value, Failed> {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &impl Serialize,
+        by: Option<String>,
+    ) -> Result<Value, Failed> {
         let mut url: Url = self.url.parse().map_err(|error| self.usage(&error))?;
         url.path_segments_mut().map_err(|()| self.usage(&"has no path"))?.pop_if_empty().push("api").extend(path);
-        for (name, value) in query {
-            if let Some(value) = value {
-                url.query_pairs_mut().append_pair(name, value);
-            }
+        let query = serde_json::to_value(query).map_err(|error| Failed::Usage(error.to_string()))?;
+        for (name, value) in query.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            url.query_pairs_mut().append_pair(name, &text);
+        }
+        if let Some(by) = by {
+            url.query_pairs_mut().append_pair("by", &by);
         }
         let _ = rustls::crypto::ring::default_provider().install_default();
         let failed = |error: reqwest::Error| Failed::Outcome(format!("{}: {}", self.url, root_cause(&error)));
@@ -59,9 +83,10 @@ impl Admin {
     }
 }
 
-/// Who does this, for the record.
-pub(super) fn by() -> Option<String> {
-    std::env::var("USER").ok().filter(|user| !user.is_empty())
+/// Prints an answer as JSON.
+pub(super) fn pretty(answer: &Value) -> Result<(), Failed> {
+    print(&serde_json::to_string_pretty(answer).map_err(|error| Failed::Outcome(error.to_string()))?);
+    Ok(())
 }
 
 /// The rows of an answer.
@@ -71,10 +96,13 @@ pub(super) fn rows(answer: &Value) -> impl Iterator<Item = &Value> {
 
 /// A field as text that a terminal can show; what is not there is a dash.
 pub(super) fn text(row: &Value, field: &str) -> String {
-    match row.get(field) {
+    let text = match row.get(field) {
         None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) if !text.contains(char::is_control) => text.clone(),
-        Some(Value::String(text)) => text.escape_debug().to_string(),
+        Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
+    };
+    match text.contains(char::is_control) {
+        true => text.escape_debug().to_string(),
+        false => text,
     }
 }

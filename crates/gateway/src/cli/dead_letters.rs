@@ -1,23 +1,13 @@
-use std::collections::BTreeSet;
-
+use serde::Serialize;
 use serde_json::Value;
 
-use super::admin::{Admin, by, rows, text};
-use super::events::pretty;
+use super::admin::{self, Admin, pretty, rows, text};
 use super::{Failed, print};
 
-#[derive(clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    admin: Admin,
-    #[command(subcommand)]
-    call: Option<Call>,
-    #[command(flatten)]
-    filter: Filter,
-}
+pub(super) type Args = admin::Args<Call, Filter>;
 
-#[derive(clap::Args)]
-struct Filter {
+#[derive(clap::Args, Serialize)]
+pub(super) struct Filter {
     /// Only of this target.
     #[arg(long, global = true)]
     target: Option<String>,
@@ -33,7 +23,7 @@ struct Filter {
 }
 
 #[derive(clap::Args)]
-struct Which {
+pub(super) struct Which {
     /// Positions in the journal; with `--target`, which says whose dead letters they are.
     positions: Vec<u64>,
     /// All that the filters let through.
@@ -42,50 +32,32 @@ struct Which {
 }
 
 #[derive(clap::Subcommand)]
-enum Call {
+pub(super) enum Call {
     /// Delivers dead letters again.
     Replay(Which),
     /// Gives dead letters up.
     Discard(Which),
 }
 
-pub(super) async fn run(args: &Args) -> Result<(), Failed> {
-    let Args { admin, call, filter } = args;
+pub(super) async fn run(Args { admin, call, filter }: &Args) -> Result<(), Failed> {
     match call {
         None => list(admin, filter).await,
-        Some(Call::Replay(which)) => {
-            each(admin, filter, which, "will be delivered again to", async |position, target| {
-                let query = [("target", Some(target.to_owned())), ("by", by())];
-                admin.post(&["events", position, "replay"], &query).await.map(drop)
-            })
-            .await
-        }
-        Some(Call::Discard(which)) => {
-            each(admin, filter, which, "given up for", async |position, target| {
-                admin.post(&["dead-letters", target, position, "discard"], &[("by", by())]).await.map(drop)
-            })
-            .await
-        }
+        Some(Call::Replay(which)) => mend(admin, filter, which, "replay", "will be delivered again").await,
+        Some(Call::Discard(which)) => mend(admin, filter, which, "discard", "given up").await,
     }
 }
 
-/// What one request lists.
-const PAGE: usize = 1000;
-
-async fn page(admin: &Admin, filter: &Filter, before: Option<&str>) -> Result<Value, Failed> {
-    let query = [
-        ("target", filter.target.clone()),
-        ("class", filter.class.clone()),
-        ("command", filter.command.clone()),
-        ("key", filter.key.clone()),
-        ("before", before.map(str::to_owned)),
-        ("limit", Some(PAGE.to_string())),
-    ];
-    admin.get(&["dead-letters"], &query).await
-}
+/// A list has no more rows.
+const MOST: usize = 1000;
 
 async fn list(admin: &Admin, filter: &Filter) -> Result<(), Failed> {
-    let dead = page(admin, filter, None).await?;
+    #[derive(Serialize)]
+    struct Query<'a> {
+        #[serde(flatten)]
+        filter: &'a Filter,
+        limit: usize,
+    }
+    let dead = admin.get(&["dead-letters"], &Query { filter, limit: MOST }).await?;
     if admin.json {
         return pretty(&dead);
     }
@@ -101,48 +73,33 @@ async fn list(admin: &Admin, filter: &Filter) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Does it to each dead letter that is meant.
-async fn each(
-    admin: &Admin,
-    filter: &Filter,
-    which: &Which,
-    done: &str,
-    act: impl AsyncFn(&str, &str) -> Result<(), Failed>,
-) -> Result<(), Failed> {
-    if !which.all {
-        let target = filter.target.as_deref();
-        let target = target.ok_or_else(|| Failed::Usage("say whose dead letters: --target NAME".to_owned()))?;
-        for position in &which.positions {
-            act(&position.to_string(), target).await?;
-            print(&format!("{position} {done} {target}"));
+/// Replays or discards those that are meant.
+async fn mend(admin: &Admin, filter: &Filter, which: &Which, action: &str, done: &str) -> Result<(), Failed> {
+    #[derive(Serialize)]
+    struct Query<'a> {
+        #[serde(flatten)]
+        filter: &'a Filter,
+        all: bool,
+        position: Option<String>,
+    }
+    let positions = which.positions.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+    let position = (!which.all).then_some(positions);
+    if position.is_some() && filter.target.is_none() {
+        return Err(Failed::Usage("say whose dead letters: --target NAME".to_owned()));
+    }
+    let report = admin.post(&["dead-letters", action], &Query { filter, all: which.all, position }).await?;
+    match admin.json {
+        true => pretty(&report)?,
+        false => {
+            let count = text(&report, "done");
+            let noun = if count == "1" { "dead letter" } else { "dead letters" };
+            print(&format!("{count} {noun} {done}"));
         }
+    }
+    if report.get("failed").and_then(Value::as_u64) == Some(0) {
         return Ok(());
     }
-    // All of them first: what is delivered again may soon be a dead letter again.
-    let dead = all(admin, filter).await?;
-    let mut failed = 0_usize;
-    for (position, target) in &dead {
-        if let Err(Failed::Outcome(problem) | Failed::Usage(problem)) = act(&position.to_string(), target).await {
-            print(&format!("{position} of {target}: {problem}"));
-            failed += 1;
-        }
-    }
-    let targets = filter.target.as_deref().unwrap_or("their targets");
-    print(&format!("{} dead letters {done} {targets}", dead.len() - failed));
-    if failed > 0 { Err(Failed::Outcome(format!("{failed} could not be"))) } else { Ok(()) }
-}
-
-/// Positions and targets of all that the filters let through.
-async fn all(admin: &Admin, filter: &Filter) -> Result<BTreeSet<(u64, String)>, Failed> {
-    let (mut dead, mut before) = (BTreeSet::new(), None);
-    loop {
-        let page = page(admin, filter, before.as_deref()).await?;
-        let known = dead.len();
-        dead.extend(rows(&page).filter_map(|letter| Some((letter.get("position")?.as_u64()?, text(letter, "target")))));
-        match dead.first() {
-            // A page may end between two targets of one event.
-            Some((last, _)) if dead.len() > known => before = Some((last + 1).to_string()),
-            _ => return Ok(dead),
-        }
-    }
+    let problems = report.get("problems").into_iter().flat_map(rows).filter_map(Value::as_str);
+    let problems = problems.collect::<Vec<_>>().join("; ");
+    Err(Failed::Outcome(format!("{} could not be: {problems}", text(&report, "failed"))))
 }

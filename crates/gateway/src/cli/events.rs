@@ -1,20 +1,13 @@
+use serde::Serialize;
 use serde_json::Value;
 
-use super::admin::{Admin, by, rows, text};
+use super::admin::{self, Admin, pretty, rows, text};
 use super::{Failed, print};
 
-#[derive(clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    admin: Admin,
-    #[command(subcommand)]
-    call: Option<Call>,
-    #[command(flatten)]
-    filter: Filter,
-}
+pub(super) type Args = admin::Args<Call, Filter>;
 
-#[derive(clap::Args)]
-struct Filter {
+#[derive(clap::Args, Serialize)]
+pub(super) struct Filter {
     /// Only these commands, separated by commas.
     #[arg(long)]
     command: Option<String>,
@@ -45,7 +38,7 @@ struct Filter {
 }
 
 #[derive(clap::Subcommand)]
-enum Call {
+pub(super) enum Call {
     /// Shows one event, with every attempt to deliver it.
     Show {
         /// Its position in the journal.
@@ -55,41 +48,35 @@ enum Call {
     Replay {
         /// Its position in the journal.
         position: u64,
-        /// The target.
-        #[arg(long)]
-        to: String,
+        #[command(flatten)]
+        to: To,
     },
 }
 
-pub(super) async fn run(args: &Args) -> Result<(), Failed> {
-    match &args.call {
-        None => list(&args.admin, &args.filter).await,
+#[derive(clap::Args, Serialize)]
+pub(super) struct To {
+    /// The target.
+    #[arg(long = "to", value_name = "TARGET")]
+    target: String,
+}
+
+pub(super) async fn run(Args { admin, call, filter }: &Args) -> Result<(), Failed> {
+    match call {
+        None => list(admin, filter).await,
         Some(Call::Show { position }) => {
-            let event = args.admin.get(&["events", &position.to_string()], &[]).await?;
-            if args.admin.json { pretty(&event) } else { show(&event) }
+            let event = admin.get(&["events", &position.to_string()], &()).await?;
+            if admin.json { pretty(&event) } else { show(&event) }
         }
         Some(Call::Replay { position, to }) => {
-            let query = [("target", Some(to.clone())), ("by", by())];
-            args.admin.post(&["events", &position.to_string(), "replay"], &query).await?;
-            print(&format!("event {position} will be delivered to {to}"));
+            admin.post(&["events", &position.to_string(), "replay"], to).await?;
+            print(&format!("event {position} will be delivered to {}", to.target));
             Ok(())
         }
     }
 }
 
 async fn list(admin: &Admin, filter: &Filter) -> Result<(), Failed> {
-    let query = [
-        ("command", filter.command.clone()),
-        ("user", filter.user.clone()),
-        ("key", filter.key.clone()),
-        ("since", filter.since.clone()),
-        ("until", filter.until.clone()),
-        ("state", filter.state.clone()),
-        ("target", filter.target.clone()),
-        ("before", filter.before.map(|before| before.to_string())),
-        ("limit", Some(filter.limit.to_string())),
-    ];
-    let events = admin.get(&["events"], &query).await?;
+    let events = admin.get(&["events"], filter).await?;
     if admin.json {
         return pretty(&events);
     }
@@ -122,10 +109,5 @@ fn show(event: &Value) -> Result<(), Failed> {
             print(&format!("{:<13}   again at {}", "", text(target, "due")));
         }
     }
-    Ok(())
-}
-
-pub(super) fn pretty(value: &Value) -> Result<(), Failed> {
-    print(&serde_json::to_string_pretty(value).map_err(|error| Failed::Outcome(error.to_string()))?);
     Ok(())
 }

@@ -5,12 +5,13 @@ use std::time::{Duration, SystemTime};
 
 use chathook_protocol::{Command, Event, Phase, Query};
 use chathook_router::{Decided, Decider as _, Outcome, Question, Router};
+use chathook_simulator::samples;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Failed, known, print, sample};
+use super::{Failed, known, print};
 use crate::Config;
 use crate::config::{Invalid, explain};
 use crate::decide::Plan;
@@ -253,7 +254,7 @@ impl Case {
         match &self.body {
             Some(Value::String(json)) => Ok(json.clone().into_bytes()),
             Some(table) => serde_json::to_vec(table).map_err(|error| Failed::Usage(format!("body: {error}"))),
-            None => sample::body(command).ok_or_else(|| Failed::Usage("body: there is no sample".to_owned())),
+            None => samples::body(command).ok_or_else(|| Failed::Usage("body: there is no sample".to_owned())),
         }
     }
 }

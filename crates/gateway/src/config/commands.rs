@@ -15,6 +15,11 @@ impl Commands {
         Self(vec!["*".to_owned()])
     }
 
+    /// These names and patterns.
+    pub(crate) fn new(patterns: Vec<String>) -> Self {
+        Self(patterns)
+    }
+
     /// Whether one of the names or patterns fits a command, which may be one that nobody knows.
     pub(crate) fn fit(&self, command: &str) -> bool {
         self.0.iter().any(|pattern| fits(pattern, command))

@@ -24,7 +24,6 @@ use self::failure::Failure;
 use crate::config::{Invalid, Secret, duration, size};
 use crate::http_client::{self, Url};
 use crate::metrics::DeciderMetrics;
-use crate::tls;
 
 /// `[decider.http]`: a service that decides.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -133,7 +132,10 @@ impl Config {
 }
 
 /// Reads an answer in the format of chathook, as if a service had given it.
-pub(crate) fn read_json(question: &Question, answer: &[u8]) -> Result<AnyDecision, DispatchError> {
+///
+/// # Errors
+/// When it is no JSON, or not a decision on the question.
+pub fn read_json(question: &Question, answer: &[u8]) -> Result<AnyDecision, DispatchError> {
     json::read(question, answer).map_err(DispatchError::from)
 }
 
@@ -148,14 +150,10 @@ impl HttpDecider {
     /// stalls no connection.
     pub(crate) fn build(config: &Config, metrics: Arc<DeciderMetrics>, runtime: Handle) -> Result<Self, Invalid> {
         let url = config.url()?;
-        let tls = match url.is_https() {
-            true => tls::client::config("http", config.ca.as_deref()),
-            false => tls::client::none("http"),
-        }?;
         let token = config.token.as_ref().map(Secret::read).transpose();
         let breaker = |config: &BreakerConfig| Arc::new(Breaker::new(config.clone(), metrics.breaker_open.clone()));
         let service = Service {
-            client: http_client::build(tls, config.timeout, config.concurrency),
+            client: http_client::build(&url, config.ca.as_deref(), config.timeout, config.concurrency)?,
             url,
             format: config.format,
             token: token.map_err(|problem| Invalid::new("http.token", problem))?,

@@ -39,7 +39,7 @@ impl Pump {
         let mut under_way = FuturesUnordered::new();
         let mut asks_again = None;
         loop {
-            let room = self.concurrency - under_way.len();
+            let room = self.concurrency.saturating_sub(under_way.len());
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(()) = under_way.next(), if !under_way.is_empty() => {}
@@ -48,9 +48,13 @@ impl Pump {
                     Ok(deliveries) => {
                         under_way.extend(deliveries.into_iter().map(|delivery| Arc::clone(&self).deliver(delivery)));
                     }
-                    Err(JournalError::Closed | JournalError::NoSuchTarget(_)) => break,
+                    Err(JournalError::Closed) => break,
+                    Err(error @ JournalError::NoSuchTarget(_)) => {
+                        tracing::error!(target_name = self.name, "nothing is delivered any more: {error}");
+                        break;
+                    }
                     Err(error) => {
-                        tracing::warn!(target_name = self.name, "{error}");
+                        tracing::warn!(target_name = self.name, "the journal gives nothing to deliver: {error}");
                         asks_again = Instant::now().checked_add(PAUSE);
                     }
                 },

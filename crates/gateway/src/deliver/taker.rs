@@ -8,6 +8,7 @@ use chathook_protocol::{Command, CommandName, Event, Query};
 use chathook_router::{DispatchError, Router};
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::target::{Delivered, Next, Target, Undelivered};
 
@@ -66,8 +67,9 @@ impl Handlers {
         let Some(running) = self.observer.observe(event, deadline) else {
             return Ok(Delivered { detail: "no handler".to_owned() });
         };
-        // A task of its own: a panic ends nothing else.
-        match tokio::spawn(timeout_at(deadline, running)).await {
+        // A task of its own: handlers take none of each other's time. It ends when the delivery is broken off, so that
+        // the next one does not run beside it.
+        match AbortOnDropHandle::new(tokio::spawn(timeout_at(deadline, running))).await {
             Ok(Ok(Ok(()))) => Ok(Delivered { detail: "handled".to_owned() }),
             Ok(Ok(Err(DispatchError::Decode(error)))) => {
                 Err(Undelivered { next: Next::Dead, class: DeadClass::Undecodable, cause: error.to_string() })

@@ -18,6 +18,7 @@ use std::time::Duration;
 use chathook_journal::{DeadClass, Record};
 use tokio::time::timeout;
 
+pub(crate) use self::cloudevent::timestamp;
 use self::file::FileTarget;
 use self::http::HttpTarget;
 use self::kafka::KafkaTarget;

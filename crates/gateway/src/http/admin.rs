@@ -6,16 +6,17 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::web::{Data, Json, ServiceConfig, get, head, scope};
+use actix_web::web::{Data, Json, Query, ServiceConfig, get, head, scope};
 use chathook_journal::Health;
 use chathook_protocol::Command;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strum::IntoEnumIterator;
 use tokio::time::timeout;
 
 use super::api;
 use crate::drift::Finding;
 use crate::gateway::{Readiness, Shared};
+use crate::journal;
 
 /// All paths of the listener.
 pub(crate) fn routes<S: Send + Sync + 'static>(app: &mut ServiceConfig) {
@@ -33,7 +34,9 @@ pub(crate) fn routes<S: Send + Sync + 'static>(app: &mut ServiceConfig) {
 }
 
 async fn metrics<S: Send + Sync + 'static>(shared: Data<Shared<S>>) -> HttpResponse {
-    shared.metrics.journal_up(matches!(shared.journal.health(), Health::Ok(_)));
+    let is_up = matches!(shared.journal.health(), Health::Ok(_));
+    shared.metrics.journal_up(is_up);
+    shared.metrics.ready(is_up && shared.readiness() == Readiness::Ready);
     count_journal(shared.clone().into_inner()).await;
     match shared.metrics.encode(shared.in_flight()) {
         Ok(text) => HttpResponse::Ok().insert_header((CONTENT_TYPE, prometheus::TEXT_FORMAT)).body(text),
@@ -46,7 +49,7 @@ async fn count_journal<S: Send + Sync + 'static>(shared: Arc<Shared<S>>) {
     let Ok(counting) = Arc::clone(&shared.counting).try_lock_owned() else { return };
     let counted = tokio::spawn(async move {
         if let Ok(stats) = shared.journal.stats().await {
-            shared.metrics.journal(&stats);
+            shared.metrics.journal(&stats, shared.journal_file.as_deref().and_then(journal::free));
         }
         drop(counting);
     });
@@ -66,10 +69,25 @@ struct Ready {
     detail: String,
 }
 
-async fn readyz<S: 'static>(shared: Data<Shared<S>>) -> HttpResponse {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    exclude: Option<Part>,
+}
+
+/// What readiness can be asked without.
+#[derive(PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Part {
+    /// Decisions need no journal: where no replica can keep, `?exclude=journal` leaves them all in rotation.
+    Journal,
+}
+
+async fn readyz<S: 'static>(shared: Data<Shared<S>>, asked: Query<Asked>) -> HttpResponse {
+    let needs_journal = asked.exclude != Some(Part::Journal);
     let (ready, detail) = match (shared.readiness(), shared.journal.health()) {
         (Readiness::Ready, Health::Ok(journal)) => (true, format!("takes callbacks; journal: {journal}")),
-        (Readiness::Ready, Health::CannotKeep(reason)) => (false, format!("the journal cannot keep: {reason}")),
+        (Readiness::Ready, Health::CannotKeep(why)) => (!needs_journal, format!("the journal cannot keep: {why}")),
         (Readiness::Starting, _) => (false, "starting".to_owned()),
         (Readiness::Draining, _) => (false, "shutting down".to_owned()),
     };

@@ -1,5 +1,7 @@
 //! `/api` of the admin listener: what the journal holds, and what to do about it.
 
+mod dead_letters;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
@@ -7,13 +9,13 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Json, Path, Query, ServiceConfig, get, post};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use chathook_journal::{
-    AttemptMade, AuditEntry, DeadClass, DeadFilter, DeadLetter, Filter, JournalError, Kept, Position, State, Summary,
-    TargetHistory,
+    AttemptMade, AuditEntry, Filter, JournalError, Kept, Position, State, Summary, TargetHistory, TargetStats,
 };
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::deliver::timestamp;
 use crate::gateway::Shared;
 
 /// The paths.
@@ -21,8 +23,7 @@ pub(super) fn routes<S: Send + Sync + 'static>(api: &mut ServiceConfig) {
     api.route("/events", get().to(events::<S>))
         .route("/events/{position}", get().to(event::<S>))
         .route("/events/{position}/replay", post().to(replay::<S>))
-        .route("/dead-letters", get().to(dead_letters::<S>))
-        .route("/dead-letters/{target}/{position}/discard", post().to(discard::<S>))
+        .configure(dead_letters::routes::<S>)
         .route("/targets", get().to(targets::<S>))
         .route("/audit", get().to(audit::<S>));
 }
@@ -77,31 +78,40 @@ struct EventsQuery {
     limit: Option<usize>,
 }
 
-/// An event in a list.
+/// What is shown of an event wherever it is shown.
 #[derive(Serialize)]
-struct EventRow {
+struct EventHead {
     position: u64,
     id: String,
     sdk_app_id: Option<u64>,
     command: String,
     ordering_key: Option<String>,
     received: String,
-    size: u64,
     decoded: bool,
+}
+
+/// An event in a list.
+#[derive(Serialize)]
+struct EventRow {
+    #[serde(flatten)]
+    head: EventHead,
+    size: u64,
     targets: BTreeMap<String, &'static str>,
 }
 
 impl From<Summary> for EventRow {
     fn from(event: Summary) -> Self {
         Self {
-            position: event.position.0,
-            id: event.id,
-            sdk_app_id: event.app,
-            command: event.command,
-            ordering_key: event.key,
-            received: time(event.received),
+            head: EventHead {
+                position: event.position.0,
+                id: event.id,
+                sdk_app_id: event.app,
+                command: event.command,
+                ordering_key: event.key,
+                received: timestamp(event.received),
+                decoded: event.decoded,
+            },
             size: event.size,
-            decoded: event.decoded,
             targets: event.targets.into_iter().map(|(target, state)| (target, state.into())).collect(),
         }
     }
@@ -133,13 +143,8 @@ async fn events<S: Send + Sync + 'static>(
 /// An event with all that happened to it.
 #[derive(Serialize)]
 struct EventDetail {
-    position: u64,
-    id: String,
-    sdk_app_id: Option<u64>,
-    command: String,
-    ordering_key: Option<String>,
-    received: String,
-    decoded: bool,
+    #[serde(flatten)]
+    head: EventHead,
     /// The parameters of the URL, but for the signature.
     query: BTreeMap<String, String>,
     /// The body, where it is JSON.
@@ -178,7 +183,7 @@ struct AttemptRow {
 impl From<AttemptMade> for AttemptRow {
     fn from(attempt: AttemptMade) -> Self {
         Self {
-            at: time(attempt.at),
+            at: timestamp(attempt.at),
             milliseconds: attempt.took.as_secs_f64() * 1e3,
             led_to: attempt.led_to.into(),
             detail: attempt.detail,
@@ -191,7 +196,7 @@ impl From<TargetHistory> for Deliveries {
         Self {
             target: history.target,
             state: history.state.map(Into::into),
-            due: history.due.map(time),
+            due: history.due.map(timestamp),
             class: history.class.map(Into::into),
             attempts: history.attempts.into_iter().map(AttemptRow::from).collect(),
         }
@@ -202,13 +207,15 @@ impl From<Kept> for EventDetail {
     fn from(Kept { position, record, targets }: Kept) -> Self {
         let body = json(&record.body);
         Self {
-            position: position.0,
-            id: record.id,
-            sdk_app_id: record.app,
-            command: record.command,
-            ordering_key: record.key,
-            received: time(record.received),
-            decoded: record.decoded,
+            head: EventHead {
+                position: position.0,
+                id: record.id,
+                sdk_app_id: record.app,
+                command: record.command,
+                ordering_key: record.key,
+                received: timestamp(record.received),
+                decoded: record.decoded,
+            },
             query: parameters(&record.query),
             body_text: body.is_none().then(|| String::from_utf8_lossy(&record.body).into_owned()),
             body,
@@ -255,100 +262,31 @@ async fn replay<S: Send + Sync + 'static>(
     let ReplayQuery { target, by } = wrong(query)?.into_inner();
     let position = parse("position", &position)?;
     let event = shared.journal.event(Position(position)).await?.ok_or(Problem::NoEvent(position))?;
-    match shared.targets.takes(&target, &event.record.command) {
-        None => return Err(JournalError::NoSuchTarget(target).into()),
-        Some(false) => return Err(Problem::NotWanted(target, event.record.command)),
-        Some(true) => {}
-    }
-    match shared.journal.replay(Position(position), &target, &who(by, &request)).await? {
-        true => Ok(HttpResponse::Accepted().json(BTreeMap::from([("replayed", position)]))),
-        false => Err(Problem::NoEvent(position)),
-    }
+    deliver_again(&shared, Position(position), &target, &event.record.command, &who(by, &request)).await?;
+    Ok(HttpResponse::Accepted().json(BTreeMap::from([("replayed", position)])))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ByQuery {
-    by: Option<String>,
-}
-
-async fn discard<S: Send + Sync + 'static>(
-    shared: Data<Shared<S>>,
-    request: HttpRequest,
-    path: Path<(String, String)>,
-    query: Result<Query<ByQuery>, actix_web::Error>,
-) -> Result<HttpResponse, Problem> {
-    let (target, position) = path.into_inner();
-    let position = parse("position", &position)?;
-    let by = who(wrong(query)?.into_inner().by, &request);
-    match shared.journal.discard(Position(position), &target, &by).await? {
-        true => Ok(HttpResponse::Ok().json(BTreeMap::from([("discarded", position)]))),
-        false => Err(Problem::NoDeadLetter(position, target)),
+/// Has an event delivered to a target that takes its command.
+async fn deliver_again<S: Send + Sync + 'static>(
+    shared: &Shared<S>,
+    position: Position,
+    target: &str,
+    command: &str,
+    by: &str,
+) -> Result<(), Problem> {
+    match shared.targets.takes(target, command) {
+        None => Err(JournalError::NoSuchTarget(target.to_owned()).into()),
+        Some(false) => Err(Problem::NotWanted(target.to_owned(), command.to_owned())),
+        Some(true) => match shared.journal.replay(position, target, by).await? {
+            true => Ok(()),
+            false => Err(Problem::NoEvent(position.0)),
+        },
     }
 }
 
 /// Who asks: the name that they give, else the address that they come from.
 fn who(by: Option<String>, request: &HttpRequest) -> String {
     by.unwrap_or_else(|| request.peer_addr().map_or_else(|| "unknown".to_owned(), |peer| peer.ip().to_string()))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DeadLettersQuery {
-    target: Option<String>,
-    class: Option<String>,
-    command: Option<String>,
-    key: Option<String>,
-    before: Option<u64>,
-    limit: Option<usize>,
-}
-
-/// A dead letter in a list.
-#[derive(Serialize)]
-struct DeadLetterRow {
-    position: u64,
-    target: String,
-    class: &'static str,
-    cause: String,
-    attempts: u32,
-    died: String,
-    id: String,
-    command: String,
-    ordering_key: Option<String>,
-    received: String,
-}
-
-impl From<DeadLetter> for DeadLetterRow {
-    fn from(dead: DeadLetter) -> Self {
-        Self {
-            position: dead.position.0,
-            target: dead.target,
-            class: dead.class.into(),
-            cause: dead.cause,
-            attempts: dead.attempts,
-            died: time(dead.died),
-            id: dead.id,
-            command: dead.command,
-            ordering_key: dead.key,
-            received: time(dead.received),
-        }
-    }
-}
-
-async fn dead_letters<S: Send + Sync + 'static>(
-    shared: Data<Shared<S>>,
-    query: Result<Query<DeadLettersQuery>, actix_web::Error>,
-) -> Result<Json<Vec<DeadLetterRow>>, Problem> {
-    let query = wrong(query)?.into_inner();
-    let filter = DeadFilter {
-        target: query.target,
-        class: query.class.map(|class| parse::<DeadClass>("class", &class)).transpose()?,
-        commands: list(query.command.as_deref()),
-        key: query.key,
-        before: query.before.map(Position),
-        limit: query.limit.unwrap_or(100).min(MOST),
-    };
-    Ok(Json(shared.journal.dead_letters(&filter).await?.into_iter().map(DeadLetterRow::from).collect()))
 }
 
 /// A target.
@@ -365,13 +303,13 @@ struct TargetRow {
 async fn targets<S: Send + Sync + 'static>(shared: Data<Shared<S>>) -> Result<Json<Vec<TargetRow>>, Problem> {
     let stats = shared.journal.stats().await?;
     let kinds: BTreeMap<_, _> = shared.targets.list().into_iter().collect();
-    let row = |target: chathook_journal::TargetStats| TargetRow {
+    let row = |target: TargetStats| TargetRow {
         kind: kinds.get(&target.target).copied().unwrap_or("unknown"),
         target: target.target,
         backlog: target.backlog,
         retrying: target.retrying,
         dead_letters: target.dead_letters,
-        oldest: target.oldest.map(time),
+        oldest: target.oldest.map(timestamp),
     };
     Ok(Json(stats.targets.into_iter().map(row).collect()))
 }
@@ -398,7 +336,7 @@ async fn audit<S: Send + Sync + 'static>(
 ) -> Result<Json<Vec<AuditRow>>, Problem> {
     let limit = wrong(query)?.limit.unwrap_or(100).min(MOST);
     let row = |AuditEntry { at, by, action, position, target }| AuditRow {
-        at: time(at),
+        at: timestamp(at),
         by,
         action: action.into(),
         position: position.0,
@@ -431,9 +369,4 @@ fn moment(name: &str, text: &str) -> Result<SystemTime, Problem> {
             ))
         },
     )
-}
-
-/// RFC 3339, with milliseconds.
-fn time(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
 }

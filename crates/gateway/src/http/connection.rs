@@ -1,5 +1,5 @@
-//! Connections that know when a request began. When actix-web hands a request over, its whole head was read, and that
-//! may have taken its time.
+//! Connections that know when a request began, and let go of clients that stall. When actix-web hands a request over, its
+//! whole head was read, and that may have taken its time.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -7,12 +7,17 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::Version;
 use actix_web::rt::net::{ActixStream, Ready, TcpStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How long the head of a request may take, and an answer to be taken. actix-web sees to the first head of a connection
+/// only.
+const STALL: Duration = Duration::from_secs(5);
 
 /// When the first byte of `request` was read. To be asked once a request, before its body is read.
 pub(super) fn arrived(request: &HttpRequest) -> Instant {
@@ -33,11 +38,13 @@ pub(super) struct Arrivals {
     unclaimed: Cell<Option<Instant>>,
     /// When the request before began.
     last: Cell<Instant>,
+    /// Requests come interleaved, as in HTTP/2.
+    are_interleaved: Cell<bool>,
 }
 
 impl Arrivals {
     fn read(&self) {
-        if self.unclaimed.get().is_none() {
+        if self.unclaimed.get().is_none() && !self.are_interleaved.get() {
             self.unclaimed.set(Some(Instant::now()));
         }
     }
@@ -58,18 +65,48 @@ impl Arrivals {
 pub(super) struct Connection {
     stream: TcpStream,
     arrivals: Rc<Arrivals>,
+    /// Since when the other side takes nothing.
+    blocked: Option<Instant>,
+    /// Rings for the oldest wait that there was when it was set: once in [`STALL`] at most, however many requests come.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
     pub(super) fn new(stream: TcpStream) -> Self {
-        let arrivals = Arrivals { unclaimed: Cell::new(None), last: Cell::new(Instant::now()) };
-        Self { stream, arrivals: Rc::new(arrivals) }
+        let (unclaimed, last, are_interleaved) = (Cell::new(None), Cell::new(Instant::now()), Cell::new(false));
+        let arrivals = Rc::new(Arrivals { unclaimed, last, are_interleaved });
+        Self { stream, arrivals, blocked: None, alarm: None }
     }
 
     /// What was read until now was no request, but the handshake of TLS.
-    pub(super) fn handshake_ends(&self) {
+    pub(super) fn handshake_ends(&self, are_interleaved: bool) {
         self.arrivals.unclaimed.set(None);
         self.arrivals.last.set(Instant::now());
+        self.arrivals.are_interleaved.set(are_interleaved);
+    }
+
+    /// Fails once the rest of a request, or the taking of an answer, has been waited for too long. What belongs to a
+    /// request that is at work does not count: it is answered sooner.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let Some(since) = self.blocked.or(self.arrivals.unclaimed.get()) else { return Poll::Pending };
+        let ends = since + STALL;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(ends)));
+        ready!(alarm.as_mut().poll(cx));
+        if Instant::now() < ends {
+            alarm.as_mut().reset(ends);
+            ready!(alarm.as_mut().poll(cx));
+        }
+        Poll::Ready(io::ErrorKind::TimedOut.into())
+    }
+
+    /// The outcome of writing, which must not be put off for ever.
+    fn written(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.blocked = None;
+            return written;
+        }
+        self.blocked.get_or_insert_with(Instant::now);
+        self.poll_stalled(cx).map(Err)
     }
 
     pub(super) fn arrivals(&self) -> Rc<Arrivals> {
@@ -84,7 +121,10 @@ impl Connection {
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        match Pin::new(&mut self.stream).poll_read(cx, buf) {
+            Poll::Pending => return self.poll_stalled(cx).map(Err),
+            Poll::Ready(read) => read?,
+        }
         if buf.filled().len() > before {
             self.arrivals.read();
         }
@@ -95,7 +135,8 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.arrivals.written();
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.written(cx, written)
     }
 
     fn poll_write_vectored(
@@ -104,7 +145,8 @@ impl AsyncWrite for Connection {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.arrivals.written();
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.written(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

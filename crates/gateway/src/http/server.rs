@@ -107,11 +107,11 @@ fn plain(connection: Connection) -> Accepted<Connection> {
 
 fn encrypted(stream: TlsStream<Connection>) -> Accepted<TlsStream<Connection>> {
     let (connection, session) = stream.get_ref();
-    connection.handshake_ends();
     let protocol = match session.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
         _ => Protocol::Http1,
     };
+    connection.handshake_ends(protocol == Protocol::Http2);
     let peer = connection.peer();
     (stream, protocol, peer)
 }

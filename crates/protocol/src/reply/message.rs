@@ -83,8 +83,11 @@ impl Edits {
 
     /// Whether both put the same in place, however it is spelt.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let json = |edits: &Self| edits.body.as_ref().map(serde_json::to_value).transpose().ok();
-        self.cloud_custom_data == other.cloud_custom_data && json(self).is_some_and(|one| json(other) == Some(one))
+        let is_same_body = match (&self.body, &other.body) {
+            (Some(one), Some(other)) => is_same_json(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        is_same_body && self.cloud_custom_data == other.cloud_custom_data
     }
 
     /// The edits, if each new element has a type, and content that is an object: what a service may have got wrong. An
@@ -102,6 +105,14 @@ impl Edits {
     /// These edits, and then those of `next`.
     pub(crate) fn then(self, next: Self) -> Self {
         Self { body: next.body.or(self.body), cloud_custom_data: next.cloud_custom_data.or(self.cloud_custom_data) }
+    }
+}
+
+/// Whether both are the same JSON. Where half a surrogate pair keeps it from being read, the same spelling is asked for.
+fn is_same_json(one: &[MsgElement], other: &[MsgElement]) -> bool {
+    match (serde_json::to_value(one), serde_json::to_value(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => matches!((serde_json::to_vec(one), serde_json::to_vec(other)), (Ok(one), Ok(other)) if one == other),
     }
 }
 

@@ -324,6 +324,18 @@ fn decisions_agree_where_chat_would_do_the_same() {
 }
 
 #[test]
+fn a_message_with_half_a_surrogate_pair_agrees_with_itself() {
+    let read = |half: &str| {
+        let fields =
+            format!(r#""ErrorCode":0,"MsgBody":[{{"MsgType":"TIMTextElem","MsgContent":{{"Text":"{half}"}}}}]"#);
+        AnyDecision::read(MESSAGE, answer(&fields).as_bytes(), &asked()).unwrap()
+    };
+    assert!(read(r"\ud83d").agrees_with(&read(r"\ud83d")));
+    assert!(!read(r"\ud83d").agrees_with(&read(r"\ud83e")));
+    assert!(!read(r"\ud83d").agrees_with(&read("a")));
+}
+
+#[test]
 fn a_new_message_has_elements_with_type_and_object() {
     for element in [
         "{}",

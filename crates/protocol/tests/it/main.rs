@@ -5,6 +5,7 @@ mod corpus;
 mod decisions;
 mod hostile;
 mod identity;
+mod properties;
 mod replies;
 mod table;
 

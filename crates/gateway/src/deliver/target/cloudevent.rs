@@ -59,7 +59,7 @@ impl<'a> CloudEvent<'a> {
             kind: ["com.tencentcloud.chat.", named(&event.command)].concat(),
             source: event.app.map_or(Cow::Borrowed("/chat"), |app| format!("/chat/{app}").into()),
             id: &event.id,
-            time: time(event.received),
+            time: timestamp(event.received),
             subject: event.key.as_deref(),
             datacontenttype: content_type(data.is_some()),
             phase: event.command.parse::<Command>().ok().map(|command| command.phase().into()),
@@ -142,7 +142,7 @@ pub(super) fn named(command: &str) -> &str {
 }
 
 /// RFC 3339, with milliseconds. A time that it cannot write becomes the nearest that it can.
-fn time(time: SystemTime) -> String {
+pub(crate) fn timestamp(time: SystemTime) -> String {
     const LAST: Duration = Duration::from_secs(253_402_300_799);
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default().min(LAST);
     humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
@@ -156,7 +156,7 @@ pub(super) mod tests {
     use chathook_journal::Record;
     use hyper::header::HeaderMap;
 
-    use super::{CloudEvent, time};
+    use super::{CloudEvent, timestamp};
 
     /// An event with this command and body.
     pub(in super::super) fn event(command: &str, body: &str) -> Record {
@@ -247,7 +247,7 @@ pub(super) mod tests {
 
     #[test]
     fn any_time_can_be_written() {
-        assert_eq!(time(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00.000Z");
-        assert_eq!(time(UNIX_EPOCH + Duration::from_secs(300_000_000_000)), "9999-12-31T23:59:59.000Z");
+        assert_eq!(timestamp(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00.000Z");
+        assert_eq!(timestamp(UNIX_EPOCH + Duration::from_secs(300_000_000_000)), "9999-12-31T23:59:59.000Z");
     }
 }

@@ -25,7 +25,6 @@ use super::cloudevent::CloudEvent;
 use super::{Delivered, Undelivered};
 use crate::config::{Invalid, Secret, duration, secrets};
 use crate::http_client::{self, Client, Url, root_cause};
-use crate::tls;
 
 /// `http = { ... }`: a service that gets each event as a POST.
 ///
@@ -155,10 +154,6 @@ impl HttpTarget {
     /// Reads the files of `config`.
     pub(crate) fn open(config: &Config) -> Result<Self, Invalid> {
         let url = config.url()?;
-        let tls = match url.is_https() {
-            true => tls::client::config("http", config.ca.as_deref()),
-            false => tls::client::none("http"),
-        }?;
         let token = config.token.as_ref().map(Secret::read).transpose();
         let headers = config.headers.iter().map(|(name, value)| {
             let invalid = |problem: &str| Invalid::new(format!("http.headers.{name}"), problem);
@@ -170,7 +165,7 @@ impl HttpTarget {
         });
         Ok(Self {
             // The caller says how many deliveries are on their way at once.
-            client: http_client::build(tls, Some(config.timeout), usize::MAX),
+            client: http_client::build(&url, config.ca.as_deref(), Some(config.timeout), usize::MAX)?,
             url,
             format: config.format,
             timeout: config.timeout,

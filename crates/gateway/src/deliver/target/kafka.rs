@@ -11,17 +11,16 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use chathook_journal::Record;
 use chrono::DateTime;
-use futures_util::FutureExt;
 use rskafka::BackoffConfig;
 use rskafka::client::partition::UnknownTopicHandling;
 use rskafka::client::{ClientBuilder, Credentials, SaslConfig};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use self::producer::{Producer, failed};
 use super::cloudevent::{CloudEvent, MEDIA_TYPE};
-use super::link::Link;
+use super::link::{Link, Sent};
 use super::{Delivered, Next, Undelivered};
 use crate::config::{Invalid, Secret, duration};
 use crate::tls;
@@ -111,7 +110,6 @@ impl Config {
 
 /// A topic at work.
 pub(crate) struct KafkaTarget {
-    cluster: Arc<Cluster>,
     link: Link<Arc<Topic>>,
     /// Counts events without a key.
     round: AtomicUsize,
@@ -156,35 +154,38 @@ impl KafkaTarget {
             sasl,
             timeout: config.timeout,
         };
-        Ok(Self { cluster: Arc::new(cluster), link: Link::new(config.timeout), round: AtomicUsize::new(0) })
+        let cluster = Arc::new(cluster);
+        let is_young = |topic: &Arc<Topic>| topic.since.elapsed() < MAX_AGE;
+        let connect = move || Arc::clone(&cluster).connect();
+        Ok(Self { link: Link::new(config.timeout, is_young, connect), round: AtomicUsize::new(0) })
     }
 
     pub(crate) async fn deliver(&self, event: &Record) -> Result<Delivered, Undelivered> {
         let record = record(event)?;
-        let limit = Instant::now() + self.cluster.timeout;
-        let no_answer = || Undelivered::no_answer(self.cluster.timeout);
-        let is_young = |topic: &Arc<Topic>| topic.since.elapsed() < MAX_AGE;
-        let cluster = Arc::clone(&self.cluster);
-        let connected = self.link.get(is_young, || async move { cluster.connect().await }.boxed());
-        let linked = timeout_at(limit, connected).await.unwrap_or_else(|_| Err(no_answer()))?;
-        let count = linked.it.partitions.len();
-        let number = match &record.key {
+        self.link
+            .attempt(async |topic| {
+                let Some(partition) = topic.partitions.get(self.partition(&record, topic.partitions.len())) else {
+                    return Sent::Broken(Undelivered::retry("the topic has no partition"));
+                };
+                match partition.produce(record).await {
+                    Err(failure) if failure.next != Next::Dead => Sent::Broken(failure),
+                    produced => Sent::Answered(produced),
+                }
+            })
+            .await
+    }
+
+    /// Which of `count` partitions a record goes to.
+    fn partition(&self, record: &rskafka::record::Record, count: usize) -> usize {
+        match &record.key {
             Some(key) => partitioner::partition(key, count),
             None => self.round.fetch_add(1, Ordering::Relaxed).checked_rem(count).unwrap_or_default(),
-        };
-        let Some(partition) = linked.it.partitions.get(number) else {
-            return Err(Undelivered::retry("the topic has no partition"));
-        };
-        let produced = timeout_at(limit, partition.produce(record)).await.unwrap_or_else(|_| Err(no_answer()));
-        if produced.as_ref().is_err_and(|failure| failure.next != Next::Dead) {
-            self.link.discard(&linked);
         }
-        produced
     }
 }
 
 impl Cluster {
-    async fn connect(&self) -> Result<Arc<Topic>, Undelivered> {
+    async fn connect(self: Arc<Self>) -> Result<Arc<Topic>, Undelivered> {
         let backoff = BackoffConfig {
             init_backoff: Duration::from_millis(50),
             max_backoff: Duration::from_secs(1),

@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Undelivered;
+use super::{Delivered, Undelivered};
 
 /// Makes a connection when somebody needs it, and another once it was given up. While it is being made, all wait for the
 /// same attempt, and share its failure.
 pub(super) struct Link<T: Clone> {
-    /// An attempt may take this time: one that hangs would keep all others from connecting.
+    /// An attempt to deliver may take this time, and so may one to connect: one that hangs would keep all others from
+    /// connecting.
     limit: Duration,
+    connect: Box<dyn Fn() -> BoxFuture<'static, Result<T, Undelivered>> + Send + Sync>,
+    /// Whether a connection can still be used.
+    works: fn(&T) -> bool,
     state: Mutex<State<T>>,
 }
 
@@ -25,26 +29,51 @@ struct State<T: Clone> {
 
 type Making<T> = Shared<BoxFuture<'static, Result<T, Undelivered>>>;
 
-/// The connection of the moment.
-pub(super) struct Linked<T> {
-    pub(super) it: T,
-    number: u64,
+/// How an attempt on a connection ended.
+pub(super) enum Sent {
+    /// There was an answer, good or bad: the connection works.
+    Answered(Result<Delivered, Undelivered>),
+    /// It may be the fault of the connection, which is not used again.
+    Broken(Undelivered),
 }
 
 impl<T: Clone + Send + Sync + 'static> Link<T> {
-    pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, state: Mutex::new(State { count: 0, current: None }) }
+    /// A link that connects by `connect`, for as long as `works`.
+    pub(super) fn new<F>(
+        limit: Duration,
+        works: fn(&T) -> bool,
+        connect: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<T, Undelivered>> + Send + 'static,
+    {
+        let connect = Box::new(move || connect().boxed());
+        Self { limit, connect, works, state: Mutex::new(State { count: 0, current: None }) }
     }
 
-    /// The connection, if `works` says that it can be used; else a new one, from `connect`.
-    pub(super) async fn get(
-        &self,
-        works: impl Fn(&T) -> bool,
-        connect: impl FnOnce() -> BoxFuture<'static, Result<T, Undelivered>>,
-    ) -> Result<Linked<T>, Undelivered> {
-        let (number, making) = self.making(works, connect);
+    /// One attempt to deliver, connecting included.
+    pub(super) async fn attempt<F>(&self, send: impl FnOnce(T) -> F) -> Result<Delivered, Undelivered>
+    where
+        F: Future<Output = Sent>,
+    {
+        let deadline = Instant::now() + self.limit;
+        let no_answer = || Undelivered::no_answer(self.limit);
+        let (number, connection) =
+            timeout_at(deadline, self.connection()).await.unwrap_or_else(|_| Err(no_answer()))?;
+        match timeout_at(deadline, send(connection)).await.unwrap_or_else(|_| Sent::Broken(no_answer())) {
+            Sent::Answered(answer) => answer,
+            Sent::Broken(failure) => {
+                self.give_up(number);
+                Err(failure)
+            }
+        }
+    }
+
+    /// The connection of the moment with its number; a new one where there is none that works.
+    async fn connection(&self) -> Result<(u64, T), Undelivered> {
+        let (number, making) = self.making();
         match making.await {
-            Ok(it) => Ok(Linked { it, number }),
+            Ok(connection) => Ok((number, connection)),
             Err(failure) => {
                 self.give_up(number);
                 Err(failure)
@@ -52,17 +81,13 @@ impl<T: Clone + Send + Sync + 'static> Link<T> {
         }
     }
 
-    fn making(
-        &self,
-        works: impl Fn(&T) -> bool,
-        connect: impl FnOnce() -> BoxFuture<'static, Result<T, Undelivered>>,
-    ) -> (u64, Making<T>) {
+    fn making(&self) -> (u64, Making<T>) {
         let mut state = self.state();
-        let is_usable = |making: &Making<T>| making.peek().is_none_or(|made| made.as_ref().is_ok_and(&works));
+        let is_usable = |making: &Making<T>| making.peek().is_none_or(|made| made.as_ref().is_ok_and(self.works));
         if let Some(making) = state.current.clone().filter(is_usable) {
             return (state.count, making);
         }
-        let (limit, connecting) = (self.limit, connect());
+        let (limit, connecting) = (self.limit, (self.connect)());
         let making =
             async move { timeout(limit, connecting).await.unwrap_or_else(|_| Err(Undelivered::no_answer(limit))) };
         let making = making.boxed().shared();
@@ -72,10 +97,6 @@ impl<T: Clone + Send + Sync + 'static> Link<T> {
     }
 
     /// Does not use this connection again.
-    pub(super) fn discard(&self, linked: &Linked<T>) {
-        self.give_up(linked.number);
-    }
-
     fn give_up(&self, number: u64) {
         let mut state = self.state();
         if state.count == number {
@@ -94,50 +115,89 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
-    use futures_util::FutureExt;
     use futures_util::future::join_all;
     use tokio::sync::Notify;
 
-    use super::super::Undelivered;
-    use super::Link;
+    use super::super::{Delivered, Undelivered};
+    use super::{Link, Sent};
+
+    const LIMIT: Duration = Duration::from_secs(9);
+
+    /// Delivers on the connection, and tells which it was.
+    async fn which(link: &Link<u32>) -> Result<String, String> {
+        let told = link.attempt(|number| async move { Sent::Answered(Ok(Delivered { detail: number.to_string() })) });
+        told.await.map(|delivered| delivered.detail).map_err(|failure| failure.cause)
+    }
 
     #[tokio::test]
     async fn those_who_wait_share_one_attempt_and_its_failure() {
-        let (link, attempts, go) =
-            (Link::<u32>::new(Duration::from_secs(9)), Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
-        let connect = || {
-            let (attempts, go) = (Arc::clone(&attempts), Arc::clone(&go));
-            async move {
-                let attempt = attempts.fetch_add(1, Ordering::Relaxed);
-                go.notified().await;
-                if attempt == 0 { Err(Undelivered::retry("down")) } else { Ok(attempt) }
-            }
-            .boxed()
-        };
+        let (attempts, go) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
+        let may_go = Arc::clone(&go);
+        let link = Link::new(
+            LIMIT,
+            |number| *number != 2,
+            move || {
+                let (attempts, go) = (Arc::clone(&attempts), Arc::clone(&may_go));
+                async move {
+                    let attempt = attempts.fetch_add(1, Ordering::Relaxed);
+                    go.notified().await;
+                    if attempt == 0 { Err(Undelivered::retry("down")) } else { Ok(attempt) }
+                }
+            },
+        );
         let all = || async {
             // All of them wait when it is decided.
-            tokio::join!(join_all((0..5).map(|_| link.get(|_| true, connect))), async { go.notify_one() }).0
+            tokio::join!(join_all((0..5).map(|_| which(&link))), async { go.notify_one() }).0
         };
-        let failed = all().await;
-        assert!(failed.iter().all(|it| it.as_ref().is_err_and(|failure| failure.cause == "down")));
-        let made = all().await;
-        assert!(made.iter().all(|it| it.as_ref().is_ok_and(|linked| linked.it == 1)));
+        assert_eq!(all().await, vec![Err("down".to_owned()); 5]);
+        assert_eq!(all().await, vec![Ok("1".to_owned()); 5]);
 
-        let first = made[0].as_ref().ok().unwrap();
-        link.discard(first);
+        let broken = || link.attempt(|_| async { Sent::Broken(Undelivered::retry("cut off")) });
+        let refused = || link.attempt(|_| async { Sent::Answered(Err(Undelivered::refused("too large"))) });
+        assert_eq!(refused().await.unwrap_err().cause, "too large");
+        assert_eq!(which(&link).await.unwrap(), "1", "it has answered");
+        assert_eq!(broken().await.unwrap_err().cause, "cut off");
         go.notify_one();
-        assert_eq!(link.get(|_| true, connect).await.ok().unwrap().it, 2);
-        link.discard(first);
-        assert_eq!(link.get(|_| true, connect).await.ok().unwrap().it, 2, "another is in use by now");
+        assert_eq!(which(&link).await.unwrap(), "2");
         go.notify_one();
-        assert_eq!(link.get(|it| *it > 2, connect).await.ok().unwrap().it, 3, "that one does not work");
+        assert_eq!(which(&link).await.unwrap(), "3", "the second does not work");
+    }
+
+    #[tokio::test]
+    async fn who_finds_a_connection_broken_leaves_the_next_one_alone() {
+        let attempts = AtomicU32::new(0);
+        let link = Link::new(LIMIT, |_| true, move || std::future::ready(Ok(attempts.fetch_add(1, Ordering::Relaxed))));
+        let both_have_it = Notify::new();
+        let late = link.attempt(|_| async {
+            both_have_it.notified().await;
+            Sent::Broken(Undelivered::retry("late"))
+        });
+        let soon = async {
+            let broken = link.attempt(|_| async { Sent::Broken(Undelivered::retry("soon")) });
+            assert!(broken.await.is_err());
+            assert_eq!(which(&link).await.unwrap(), "1");
+            both_have_it.notify_one();
+        };
+        let (late, ()) = tokio::join!(late, soon);
+        assert_eq!(late.unwrap_err().cause, "late");
+        assert_eq!(which(&link).await.unwrap(), "1", "it was about the first");
     }
 
     #[tokio::test]
     async fn an_attempt_that_hangs_makes_room_for_another() {
-        let link = Link::<u32>::new(Duration::from_millis(20));
-        let hung = link.get(|_| true, || std::future::pending().boxed()).await;
-        assert_eq!(hung.err().unwrap().cause, "no answer within 20ms");
-        assert_eq!(link.get(|_| true, || std::future::ready(Ok(7)).boxed()).await.ok().unwrap().it, 7);
+        let hangs = Arc::new(AtomicU32::new(0));
+        let link = Link::new(
+            Duration::from_millis(20),
+            |_| true,
+            move || {
+                let attempt = hangs.fetch_add(1, Ordering::Relaxed);
+                async move { if attempt == 0 { std::future::pending().await } else { Ok(attempt) } }
+            },
+        );
+        assert_eq!(which(&link).await.unwrap_err(), "no answer within 20ms");
+        assert_eq!(which(&link).await.unwrap(), "1");
+        let silent = link.attempt(|_| std::future::pending()).await;
+        assert_eq!(silent.unwrap_err().cause, "no answer within 20ms");
+        assert_eq!(which(&link).await.unwrap(), "2", "silence may be the fault of the connection");
     }
 }

@@ -11,13 +11,11 @@ use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::{self, ErrorCode};
 use async_nats::{Client, ConnectOptions, HeaderMap, HeaderValue, ServerAddr};
 use chathook_journal::Record;
-use futures_util::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use tokio::time::timeout;
 
 use super::cloudevent::{CloudEvent, MEDIA_TYPE};
-use super::link::Link;
+use super::link::{Link, Sent};
 use super::template::Template;
 use super::{Delivered, Undelivered};
 use crate::config::{Invalid, Secret, duration};
@@ -117,10 +115,10 @@ impl Config {
 
 /// Subjects at work.
 pub(crate) struct NatsTarget {
-    servers: Arc<Servers>,
     link: Link<Connected>,
     subject: Template,
     is_jetstream: bool,
+    timeout: Duration,
 }
 
 /// Whom to connect to, and as whom.
@@ -166,26 +164,19 @@ impl NatsTarget {
             _ => Auth::None,
         };
         let tls = config.ca.as_deref().map(|ca| tls::client::config("nats", Some(ca))).transpose()?;
+        let (name, addresses, timeout) = (name.to_owned(), config.servers()?, config.timeout);
+        let servers = Arc::new(Servers { name, addresses, auth, tls, timeout });
+        let connect = move || Arc::clone(&servers).connect();
         Ok(Self {
-            servers: Arc::new(Servers {
-                name: name.to_owned(),
-                addresses: config.servers()?,
-                auth,
-                tls,
-                timeout: config.timeout,
-            }),
-            link: Link::new(config.timeout),
+            // The client connects again by itself.
+            link: Link::new(timeout, |_| true, connect),
             subject: config.template()?,
             is_jetstream: config.jetstream,
+            timeout,
         })
     }
 
     pub(crate) async fn deliver(&self, event: &Record) -> Result<Delivered, Undelivered> {
-        let limit = self.servers.timeout;
-        timeout(limit, self.publish(event)).await.unwrap_or_else(|_| Err(Undelivered::no_answer(limit)))
-    }
-
-    async fn publish(&self, event: &Record) -> Result<Delivered, Undelivered> {
         let subject = self.subject.words(event);
         if subject.len() > MAX_SUBJECT {
             return Err(Undelivered::impossible("its subject is too long"));
@@ -196,21 +187,23 @@ impl NatsTarget {
         if let Ok(id) = event.id.parse::<HeaderValue>() {
             headers.insert("Nats-Msg-Id", id);
         }
-        let servers = Arc::clone(&self.servers);
-        let connected = self.link.get(|_| true, || async move { servers.connect().await }.boxed()).await?.it;
-        if connected.client.connection_state() != State::Connected {
-            // What is sent now would wait, and be sent after the next attempt.
-            return Err(Undelivered::retry("no connection"));
-        }
-        match self.is_jetstream {
-            true => connected.acknowledged(subject, headers, payload, self.servers.timeout).await,
-            false => connected.sent(subject, headers, payload).await,
-        }
+        self.link
+            .attempt(async |connected| {
+                if connected.client.connection_state() != State::Connected {
+                    // What is sent now would wait, and be sent after the next attempt.
+                    return Sent::Answered(Err(Undelivered::retry("no connection")));
+                }
+                Sent::Answered(match self.is_jetstream {
+                    true => connected.acknowledged(subject, headers, payload, self.timeout).await,
+                    false => connected.sent(subject, headers, payload).await,
+                })
+            })
+            .await
     }
 }
 
 impl Servers {
-    async fn connect(&self) -> Result<Connected, Undelivered> {
+    async fn connect(self: Arc<Self>) -> Result<Connected, Undelivered> {
         let name = self.name.clone();
         let mut options = ConnectOptions::new()
             .name("chathook")

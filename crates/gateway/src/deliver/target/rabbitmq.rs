@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use chathook_journal::Record;
-use futures_util::FutureExt;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::tcp::OwnedTLSConfig;
 use lapin::types::ShortString;
@@ -13,10 +12,9 @@ use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use tokio::time::{Instant, timeout_at};
 
 use super::cloudevent::{CloudEvent, MEDIA_TYPE};
-use super::link::{Link, Linked};
+use super::link::{Link, Sent};
 use super::template::Template;
 use super::{Delivered, Undelivered};
 use crate::config::{Invalid, Secret, duration};
@@ -89,15 +87,14 @@ impl Config {
 
 /// An exchange at work.
 pub(crate) struct RabbitmqTarget {
-    broker: Arc<Broker>,
     link: Link<Connected>,
     exchange: ShortString,
     routing_key: Template,
     mandatory: bool,
-    timeout: Duration,
 }
 
 /// Whom to connect to.
+#[derive(Clone)]
 struct Broker {
     uri: AMQPUri,
     tls: OwnedTLSConfig,
@@ -122,16 +119,13 @@ impl RabbitmqTarget {
             std::fs::read_to_string(file).map_err(|error| invalid("ca", format!("{}: {error}", file.display())))
         });
         let exchange = ShortString::try_new(config.exchange.clone());
+        let broker = Broker { uri, tls: OwnedTLSConfig { identity: None, cert_chain: cert_chain.transpose()? } };
+        let is_open = |connected: &Connected| connected.channel.status().connected();
         Ok(Self {
-            broker: Arc::new(Broker {
-                uri,
-                tls: OwnedTLSConfig { identity: None, cert_chain: cert_chain.transpose()? },
-            }),
-            link: Link::new(config.timeout),
+            link: Link::new(config.timeout, is_open, move || broker.clone().connect()),
             exchange: exchange.map_err(|error| invalid("exchange", error.to_string()))?,
             routing_key: config.template()?,
             mandatory: config.mandatory,
-            timeout: config.timeout,
         })
     }
 
@@ -139,43 +133,32 @@ impl RabbitmqTarget {
         let key = ShortString::try_new(self.routing_key.words(event));
         let key = key.map_err(|_| Undelivered::impossible("its routing key is longer than 255 bytes"))?;
         let json = CloudEvent::of(event).json()?;
-        let is_open = |connected: &Connected| connected.channel.status().connected();
-        let broker = Arc::clone(&self.broker);
-        let (limit, no_answer) = (Instant::now() + self.timeout, || Undelivered::no_answer(self.timeout));
-        let connected = self.link.get(is_open, || async move { broker.connect().await }.boxed());
-        let linked = timeout_at(limit, connected).await.unwrap_or_else(|_| Err(no_answer()))?;
-        match timeout_at(limit, self.publish(&linked, key, &json, properties(event))).await {
-            Ok(Ok(confirmation)) => confirmed(confirmation),
-            Ok(Err(error)) => {
-                self.link.discard(&linked);
-                Err(failed(&error))
-            }
-            Err(_) => {
-                self.link.discard(&linked);
-                Err(no_answer())
-            }
-        }
+        self.link
+            .attempt(async |connected| match self.publish(&connected.channel, key, &json, properties(event)).await {
+                Ok(confirmation) => Sent::Answered(confirmed(confirmation)),
+                Err(error) => Sent::Broken(failed(&error)),
+            })
+            .await
     }
 
     async fn publish(
         &self,
-        linked: &Linked<Connected>,
+        channel: &Channel,
         key: ShortString,
         json: &[u8],
         properties: BasicProperties,
     ) -> Result<Confirmation, lapin::Error> {
         let options = BasicPublishOptions { mandatory: self.mandatory, ..BasicPublishOptions::default() };
-        linked.it.channel.basic_publish(self.exchange.clone(), key, options, json, properties).await?.await
+        channel.basic_publish(self.exchange.clone(), key, options, json, properties).await?.await
     }
 }
 
 impl Broker {
-    async fn connect(&self) -> Result<Connected, Undelivered> {
+    async fn connect(self) -> Result<Connected, Undelivered> {
         let connected = async {
             let runtime = lapin::runtime::default_runtime()?;
             let properties = ConnectionProperties::default().with_connection_name("chathook".into());
-            let connection =
-                Connection::connect_uri_with_config(self.uri.clone(), properties, self.tls.clone(), runtime).await?;
+            let connection = Connection::connect_uri_with_config(self.uri, properties, self.tls, runtime).await?;
             let channel = connection.create_channel().await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             Ok(Connected { channel, _connection: Arc::new(connection) })

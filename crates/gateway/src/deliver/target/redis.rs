@@ -1,19 +1,16 @@
 //! Redis as a target: entries of streams.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use chathook_journal::Record;
-use futures_util::FutureExt;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisError, TlsCertificates};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use tokio::time::{Instant, timeout_at};
 
 use super::cloudevent::CloudEvent;
-use super::link::Link;
+use super::link::{Link, Sent};
 use super::template::Template;
 use super::{Delivered, Undelivered};
 use crate::config::{Invalid, Secret, duration};
@@ -97,50 +94,28 @@ impl Config {
 
 /// A stream at work.
 pub(crate) struct RedisTarget {
-    client: Arc<Client>,
     link: Link<MultiplexedConnection>,
     stream: Template,
     max_len: u64,
-    timeout: Duration,
 }
 
 impl RedisTarget {
     /// Reads the files of `config`.
     pub(crate) fn open(config: &Config) -> Result<Self, Invalid> {
-        Ok(Self {
-            client: Arc::new(config.client()?),
-            link: Link::new(config.timeout),
-            stream: config.template()?,
-            max_len: config.max_len,
-            timeout: config.timeout,
-        })
+        let (client, limit) = (config.client()?, config.timeout);
+        let link = Link::new(limit, |_| true, move || connect(client.clone(), limit));
+        Ok(Self { link, stream: config.template()?, max_len: config.max_len })
     }
 
     pub(crate) async fn deliver(&self, event: &Record) -> Result<Delivered, Undelivered> {
         let add = self.add(event)?;
-        let (limit, no_answer) = (Instant::now() + self.timeout, || Undelivered::no_answer(self.timeout));
-        let connected = timeout_at(limit, self.link.get(|_| true, || self.connect().boxed())).await;
-        let linked = connected.unwrap_or_else(|_| Err(no_answer()))?;
-        // Commands of all deliveries share the connection, and none waits for the answer to another.
-        let mut connection = linked.it.clone();
-        let added = timeout_at(limit, add.query_async::<String>(&mut connection)).await;
-        let failure = match added {
-            Ok(Ok(id)) => return Ok(Delivered { detail: id }),
-            Ok(Err(error)) => failed(&error),
-            Err(_) => no_answer(),
-        };
-        // It may be another server that does better: one that was a replica, or the same after a restart.
-        self.link.discard(&linked);
-        Err(failure)
-    }
-
-    fn connect(&self) -> impl Future<Output = Result<MultiplexedConnection, Undelivered>> + use<> {
-        let (client, limit) = (Arc::clone(&self.client), self.timeout);
-        async move {
-            let config = AsyncConnectionConfig::new().set_connection_timeout(Some(limit)).set_response_timeout(None);
-            let connected = client.get_multiplexed_async_connection_with_config(&config).await;
-            connected.map_err(|error| failed(&error))
-        }
+        self.link
+            .attempt(async |mut connection| match add.query_async::<String>(&mut connection).await {
+                Ok(id) => Sent::Answered(Ok(Delivered { detail: id })),
+                // It may be another server that does better: one that was a replica, or the same after a restart.
+                Err(error) => Sent::Broken(failed(&error)),
+            })
+            .await
     }
 
     fn add(&self, event: &Record) -> Result<redis::Cmd, Undelivered> {
@@ -157,6 +132,13 @@ impl RedisTarget {
         add.arg("event").arg(json);
         Ok(add)
     }
+}
+
+/// Connects. Commands of all deliveries share the connection, and none waits for the answer to another.
+async fn connect(client: Client, limit: Duration) -> Result<MultiplexedConnection, Undelivered> {
+    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(limit)).set_response_timeout(None);
+    let connected = client.get_multiplexed_async_connection_with_config(&config).await;
+    connected.map_err(|error| failed(&error))
 }
 
 /// An answer of Redis is known by its first word: the rest may name the stream, and with it a conversation.

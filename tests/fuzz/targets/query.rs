@@ -1,0 +1,10 @@
+//! `cargo fuzz run query`; without cargo-fuzz, tries the files that it is called with.
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|input: &[u8]| chathook_fuzz::query::check(input));
+
+#[cfg(not(fuzzing))]
+fn main() -> std::io::Result<()> {
+    chathook_fuzz::try_files(chathook_fuzz::query::check)
+}

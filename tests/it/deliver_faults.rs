@@ -1,0 +1,154 @@
+//! Nothing acknowledged is lost, and everybody else goes on, while a target or the gateway fails: counted in each test.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chathook_tests::{
+    Behaviour, Down, Gate, MESSAGE, Name, OK, Request, Tally, TestDecider, TestGateway, config, http_target, message,
+};
+use tokio::time::{Instant, interval, sleep};
+
+use crate::deliver::kept_in;
+
+fn is_poison(request: &Request) -> bool {
+    request.text().contains(r#""GroupId":"bad","From_Account":"u_501","MsgSeq":2,"#)
+}
+
+#[tokio::test]
+async fn a_poison_event_holds_up_its_conversation_and_nobody_else() {
+    let mended = Arc::new(AtomicBool::new(false));
+    let is_mended = Arc::clone(&mended);
+    let service =
+        TestDecider::start(move |request, _| match is_poison(request) && !is_mended.load(Ordering::Relaxed) {
+            true => Behaviour::answer(500, &[], ""),
+            false => Behaviour::json(OK),
+        })
+        .await;
+    let gateway = TestGateway::start(&(config("") + &http_target("crm", &service.url("/"), ""))).await;
+    let tally = Tally::default();
+    tokio::join!(tally.send(&gateway, "bad", 1..=20), tally.send(&gateway, "good", 1..=20));
+    // All of the good, and the first of the bad.
+    gateway.deliveries("crm", "delivered", 21).await;
+    mended.store(true, Ordering::Relaxed);
+    gateway.deliveries("crm", "delivered", 40).await;
+    let figures = tally.nothing_is_lost(service.messages(), gateway.dead_messages("crm").await);
+    assert_eq!((figures.acknowledged, figures.delivered, figures.dead, figures.late), (40, 40, 0, 0));
+}
+
+#[tokio::test]
+async fn a_poison_event_is_a_dead_letter_in_the_end_and_its_conversation_goes_on() {
+    let service = TestDecider::start(|request, _| match is_poison(request) {
+        true => Behaviour::answer(500, &[], ""),
+        false => Behaviour::json(OK),
+    })
+    .await;
+    let target = http_target("crm", &service.url("/"), "").replace("attempts = 10000", "attempts = 5");
+    let gateway = TestGateway::start(&(config("") + &target)).await;
+    let tally = Tally::default();
+    tokio::join!(tally.send(&gateway, "bad", 1..=20), tally.send(&gateway, "good", 1..=20));
+    gateway.is_drained("crm").await;
+    let taken = service.requests().into_iter().filter(|request| !is_poison(request));
+    let taken = Name::all(&taken.collect::<Vec<_>>());
+    let figures = tally.nothing_is_lost(taken, gateway.dead_messages("crm").await);
+    assert_eq!((figures.acknowledged, figures.delivered, figures.duplicates, figures.dead), (40, 39, 0, 1));
+    assert_eq!(service.asked(), 39 + 5);
+}
+
+#[tokio::test]
+async fn a_target_that_is_down_or_slow_delays_nobody_else_and_gets_all_in_the_end() {
+    let (down, slow, good) = (Down::new(), Gate::default(), TestDecider::answering("").await);
+    let gate = slow.clone();
+    let slow_service = TestDecider::start(move |_, _| Behaviour::json("").once(&gate)).await;
+    let toml = config("")
+        + &http_target("down", &down.url("/"), "")
+        + &http_target("slow", &slow_service.url("/"), "concurrency = 4")
+        + &http_target("good", &good.url("/"), "");
+    let gateway = TestGateway::start(&toml).await;
+    let tally = Tally::default();
+    tally.send_groups(&gateway, ("g", 20), 0..5).await;
+    gateway.deliveries("good", "delivered", 100).await;
+    gateway.metric_becomes(r#"chathook_delivery_backlog{target="down"}"#, 100.0).await;
+    assert_eq!(slow_service.asked(), 4);
+    let down = down.start(|_, _| Behaviour::json(""));
+    slow.open();
+    for (target, service) in [("down", &down), ("slow", &slow_service), ("good", &good)] {
+        gateway.deliveries(target, "delivered", 100).await;
+        gateway.is_drained(target).await;
+        let figures = tally.nothing_is_lost(service.messages(), gateway.dead_messages(target).await);
+        let expected = (100, 100, 0, 0);
+        assert_eq!((figures.acknowledged, figures.delivered, figures.duplicates, figures.dead), expected, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_down_for_a_minute_under_load_gets_everything_in_order_afterwards() {
+    const DOWN: Duration = Duration::from_mins(1);
+    const GROUPS: usize = 16;
+    let service = TestDecider::answering(OK).await;
+    // As by default, but for the longest pause: the test does not wait for it.
+    let target = format!(
+        "[[target]]\nname = \"crm\"\nretry = {{ first = \"1s\", max = \"2s\" }}\nhttp.url = {:?}\n",
+        service.url("/")
+    );
+    let gateway = TestGateway::start(&(config("") + &target)).await;
+    let (tally, is_over) = (Tally::default(), AtomicBool::new(false));
+    let load = async {
+        let mut pace = interval(Duration::from_millis(100));
+        for n in 0.. {
+            pace.tick().await;
+            tally.send_groups(&gateway, ("g", GROUPS), [n]).await;
+            if is_over.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+    };
+    let outage = async {
+        tally.has_acknowledged(100).await;
+        let before = tally.acknowledged();
+        let (down, requests) = service.go_down().await;
+        let since = Instant::now();
+        sleep(DOWN).await;
+        let during = tally.acknowledged() - before;
+        assert!(during > 1000, "the load went on: {during} in {:?}", since.elapsed());
+        gateway.retries("crm").await;
+        let service = down.start(|_, _| Behaviour::json(OK));
+        // New events come while the backlog goes.
+        tally.has_acknowledged(before + during + 100).await;
+        is_over.store(true, Ordering::Relaxed);
+        (requests, service)
+    };
+    let ((), (requests, service)) = tokio::join!(load, outage);
+    gateway.is_drained("crm").await;
+    let came = Name::all(&requests).into_iter().chain(service.messages());
+    let figures = tally.nothing_is_lost(came, gateway.dead_messages("crm").await);
+    assert_eq!((figures.delivered, figures.dead, figures.late), (figures.acknowledged, 0, 0), "{figures}");
+    // Those that it had when it went down, and had not answered.
+    assert!(figures.duplicates <= GROUPS, "{figures}");
+}
+
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_when_the_gateway_is_killed_at_any_moment() {
+    const ROUNDS: u64 = 10;
+    let dir = tempfile::tempdir().unwrap();
+    let service = TestDecider::answering(OK).await;
+    let toml = kept_in(dir.path(), &http_target("crm", &service.url("/"), ""));
+    let tally = Tally::default();
+    for round in 0..ROUNDS {
+        let gateway = TestGateway::start(&toml).await;
+        // In the midst of it: after 20, 57, 94, ... have been acknowledged.
+        let count = tally.acknowledged() + 20 + 37 * usize::try_from(round).unwrap();
+        let killed = async {
+            tally.has_acknowledged(count).await;
+            gateway.signal("KILL");
+        };
+        tokio::join!(tally.send_groups(&gateway, ("g", 4), round * 1_000_000..), killed);
+    }
+    let gateway = TestGateway::start(&toml).await;
+    gateway.is_drained("crm").await;
+    let figures = tally.nothing_is_lost(service.messages(), gateway.dead_messages("crm").await);
+    assert_eq!(figures.dead, 0);
+    // What was on its way when it was killed: one of each group a time, and what was not yet noted as delivered.
+    assert!(figures.duplicates <= 64 * 10, "{figures}");
+    gateway.keeps(MESSAGE, &message("g", 0)).await;
+}
