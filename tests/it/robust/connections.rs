@@ -127,9 +127,10 @@ async fn short_connections_come_and_go_and_leave_nothing_behind() {
 async fn pipelined_requests_in_any_pieces_are_answered_in_their_order() {
     let _alone = alone().await;
     let (gateway, open) = gateway("max_body = \"1KiB\"").await;
-    let mut clients = JoinSet::new();
+    // Few at a time: what waits behind others for longer than its deadline gets the fallback.
+    let (mut clients, places) = (JoinSet::new(), Arc::new(Semaphore::new(4)));
     for client in 0..at_length(20, 200_u64) {
-        let address = gateway.callbacks;
+        let (place, address) = (Arc::clone(&places).acquire_owned().await.unwrap(), gateway.callbacks);
         clients.spawn(async move {
             let mut numbers = Numbers(client);
             let (mut requests, mut expected) = (Vec::new(), Vec::new());
@@ -160,6 +161,7 @@ async fn pipelined_requests_in_any_pieces_are_answered_in_their_order() {
                 assert_eq!(answer.status, *status, "client {client}, request {i}: {}", answer.body);
                 assert!(answer.body.contains(body), "client {client}, request {i}: {}", answer.body);
             }
+            drop(place);
         });
     }
     while let Some(ended) = clients.join_next().await {
