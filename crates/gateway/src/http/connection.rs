@@ -40,6 +40,8 @@ pub(super) struct Arrivals {
     last: Cell<Instant>,
     /// Requests come interleaved, as in HTTP/2.
     are_interleaved: Cell<bool>,
+    /// How many requests were handed over since anything was written.
+    handed_over: Cell<usize>,
 }
 
 impl Arrivals {
@@ -49,11 +51,14 @@ impl Arrivals {
         }
     }
 
-    fn written(&self) {
+    /// Gives how many requests were handed over before.
+    fn written(&self) -> usize {
         self.unclaimed.set(None);
+        self.handed_over.take()
     }
 
     fn next(&self) -> Instant {
+        self.handed_over.set(self.handed_over.get() + 1);
         if let Some(began) = self.unclaimed.take() {
             self.last.set(began);
         }
@@ -73,9 +78,13 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(stream: TcpStream) -> Self {
-        let (unclaimed, last, are_interleaved) = (Cell::new(None), Cell::new(Instant::now()), Cell::new(false));
-        let arrivals = Rc::new(Arrivals { unclaimed, last, are_interleaved });
-        Self { stream, arrivals, blocked: None, alarm: None }
+        let arrivals = Arrivals {
+            unclaimed: Cell::new(None),
+            last: Cell::new(Instant::now()),
+            are_interleaved: Cell::new(false),
+            handed_over: Cell::new(0),
+        };
+        Self { stream, arrivals: Rc::new(arrivals), blocked: None, alarm: None }
     }
 
     /// What was read until now was no request, but the handshake of TLS.
@@ -99,8 +108,18 @@ impl Connection {
         Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 
-    /// The outcome of writing, which must not be put off for ever.
-    fn written(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    /// Writes, as `write` does, what must not be put off for ever.
+    fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if self.arrivals.written() > 1 {
+            // Pipelined. actix-web reads sixteen requests ahead, and would not look for more where those were all
+            // answered at once, though they are in its buffer.
+            cx.waker().wake_by_ref();
+        }
+        let written = write(Pin::new(&mut self.stream), cx);
         if written.is_ready() {
             self.blocked = None;
             return written;
@@ -134,9 +153,7 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.arrivals.written();
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.written(cx, written)
+        self.write(cx, |stream, cx| stream.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -144,9 +161,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.arrivals.written();
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.written(cx, written)
+        self.write(cx, |stream, cx| stream.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
