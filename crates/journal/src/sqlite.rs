@@ -245,7 +245,6 @@ fn open(
         cursors,
         unwritten: Vec::new(),
         next_tick: Instant::now(),
-        not_before: Instant::now(),
         readers: Arc::clone(&readers),
         place,
     };

@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 /// In the header of each of our databases: `chhk`.
 const APPLICATION_ID: u32 = 0x6368_686b;
 /// One step for each version of the schema.
-const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
 /// The log is cut to so many bytes when it is begun anew.
 const MAX_LOG: i64 = 64 << 20;
 const HEADER: usize = 100;

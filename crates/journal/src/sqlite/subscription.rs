@@ -236,14 +236,13 @@ fn known(connection: &Connection, target: i64) -> rusqlite::Result<Known> {
     for position in settled.query_map(at, |row| row.get::<_, i64>(0))? {
         ahead.insert(position?.cast_unsigned(), Ahead::Settled);
     }
-    let mut with_rows = snapshot.prepare_cached(
-        "SELECT position, state, lane, attempts > 0 FROM delivery WHERE target = ?1 AND position > ?2",
-    )?;
+    let mut with_rows =
+        snapshot.prepare_cached("SELECT position, state, lane FROM delivery WHERE target = ?1 AND position > ?2")?;
     let mut rows = with_rows.query(at)?;
     while let Some(row) = rows.next()? {
         let state = match row.get_ref(1)?.as_str()? {
             "dead" => Ahead::Settled,
-            _ => Ahead::Row { lane: row.get(2)?, is_retrying: row.get(3)? },
+            state => Ahead::Row { lane: row.get(2)?, is_retrying: state == "retrying" },
         };
         ahead.insert(row.get::<_, i64>(0)?.cast_unsigned(), state);
     }
@@ -264,7 +263,8 @@ fn known(connection: &Connection, target: i64) -> rusqlite::Result<Known> {
     }
     let retrying: i64 = snapshot
         .prepare_cached(
-            "SELECT count(*) FROM delivery WHERE target = ?1 AND state <> 'dead' AND attempts > 0 AND position <= ?2",
+            "SELECT count(*) FROM delivery
+             WHERE target = ?1 AND state <> 'dead' AND state = 'retrying' AND position <= ?2",
         )?
         .query_row(at, |row| row.get(0))?;
     Ok(Known { cursor: cursor.cast_unsigned(), ahead, rows, retrying: usize::try_from(retrying).unwrap_or(0) })

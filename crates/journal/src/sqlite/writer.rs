@@ -26,10 +26,6 @@ use crate::record::{Appended, Position, Record};
 /// Written in one transaction at most, and bytes of it.
 const MAX_BATCH: usize = 1024;
 const MAX_BATCH_BYTES: usize = 8 << 20;
-/// Transactions of so many operations begin so far apart at least: each costs less the more it has, and who does not write
-/// leaves the machine to those who have something to be written.
-const SEVERAL: usize = 4;
-const PACE: Duration = Duration::from_millis(1);
 /// How often there is something to do though nobody asks for it.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -180,8 +176,6 @@ pub(super) struct Writer {
     /// What deliveries came to, and could not be written yet.
     pub(super) unwritten: Vec<Op>,
     pub(super) next_tick: Instant,
-    /// When the next transaction may begin.
-    pub(super) not_before: Instant,
     pub(super) readers: Arc<Readers>,
     /// Where the files are; it holds them as long as the database is open.
     pub(super) place: Place,
@@ -193,7 +187,6 @@ impl Writer {
         let mut batch = Vec::new();
         loop {
             let closing = self.collect(&mut batch);
-            self.not_before = Instant::now() + if batch.len() < SEVERAL { Duration::ZERO } else { PACE };
             let is_tick = Instant::now() >= self.next_tick;
             let written = batch.len();
             self.write(&mut batch, is_tick);
@@ -220,7 +213,6 @@ impl Writer {
             // Nobody can ask any more.
             Err(RecvTimeoutError::Disconnected) => return Some(oneshot::channel().0),
         };
-        std::thread::sleep(self.not_before.saturating_duration_since(Instant::now()));
         let mut bytes = 0;
         while let Some(op) = next {
             if let Op::Close { reply } = op {

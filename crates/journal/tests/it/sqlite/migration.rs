@@ -151,7 +151,7 @@ async fn a_file_of_version_1_has_everything_it_had() {
         home.open(&["crm"]).await;
         let file = rusqlite::Connection::open(path(&home)).unwrap();
         let version: u32 = file.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-        assert_eq!(version, 2);
+        assert_eq!(version, 3);
     })
     .await;
 }
