@@ -5,16 +5,20 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use chathook_tests::{Behaviour, Connection, OK, TestDecider, TestGateway, http_decider};
 use tokio::sync::{RwLock, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::{AFTER, BEFORE, CHAT_WAITS, MESSAGE, alone, at_length, callback, exchange, quiet, sent};
 
+/// From one callback to the next: 1,000 a second.
+const PACE: Duration = Duration::from_millis(1);
+/// Enough for that, each with one callback at a time.
+const WORKERS: usize = 64;
 /// How often the load balancer asks whether callbacks are taken.
 const ASKS: Duration = Duration::from_millis(50);
 
@@ -70,12 +74,31 @@ async fn asked(admin: SocketAddr) -> bool {
     asked.is_ok() && connection.response().await.is_ok_and(|response| response.status == 200)
 }
 
+/// When the next callback is sent, whoever sends it. Who comes late makes up for it.
+struct Pace {
+    began: Instant,
+    sent: AtomicU32,
+}
+
+impl Pace {
+    async fn next(&self) {
+        let due = self.began + PACE * self.sent.fetch_add(1, Ordering::SeqCst);
+        sleep_until(due.into()).await;
+    }
+}
+
 /// Sends callbacks over the balancer, on connections that are kept, until it is told to stop; gives how many
 /// before-callbacks were answered, how many after-callbacks acknowledged, and the slowest.
-async fn sends(balancer: Arc<Balancer>, worker: usize, stop: watch::Receiver<bool>) -> (usize, usize, Duration) {
+async fn sends(
+    balancer: Arc<Balancer>,
+    pace: Arc<Pace>,
+    worker: usize,
+    stop: watch::Receiver<bool>,
+) -> (usize, usize, Duration) {
     let mut kept: HashMap<SocketAddr, Connection> = HashMap::new();
     let (mut decided, mut acknowledged, mut slowest) = (0, 0, Duration::ZERO);
     while !*stop.borrow() {
+        pace.next().await;
         let address = balancer.next().await.expect("a gateway is ready");
         // A balancer keeps no connections to those that are not ready.
         kept.retain(|kept, _| *kept == address || !is_gone(&balancer, *kept));
@@ -136,11 +159,12 @@ async fn no_callback_goes_without_an_answer_while_two_gateways_are_restarted_in_
     let follows = tokio::spawn(async move { follows.asks().await });
     let (stop, stopped) = watch::channel(false);
     let mut workers = JoinSet::new();
-    for worker in 0..16 {
-        workers.spawn(sends(Arc::clone(&balancer), worker, stopped.clone()));
+    let pace = Arc::new(Pace { began: Instant::now(), sent: AtomicU32::new(0) });
+    for worker in 0..WORKERS {
+        workers.spawn(sends(Arc::clone(&balancer), Arc::clone(&pace), worker, stopped.clone()));
     }
 
-    let (began, mut restarts) = (Instant::now(), 0);
+    let (began, mut restarts) = (pace.began, 0);
     while restarts < 2 || began.elapsed() < at_length(Duration::ZERO, Duration::from_secs(60)) {
         let place = restarts % 2;
         let old = gateways[place].take().unwrap();
