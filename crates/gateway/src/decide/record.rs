@@ -170,7 +170,10 @@ mod tests {
         for _ in 0..3 {
             let running = Running::new(std::future::pending());
             let outcome = Outcome::Running(running, Instant::now());
-            recorder.record(sent, vec![Step { decider: None, took: Duration::ZERO, outcome, obeyed: None }]);
+            recorder.record(
+                sent,
+                vec![Step { decider: None, began: Instant::now(), took: Duration::ZERO, outcome, obeyed: None }],
+            );
         }
         assert_eq!(recorder.handler.unheard.get(), 2);
         assert_eq!((recorder.late.available_permits(), recorder.shadows.available_permits()), (0, MAX_UNAWAITED));
