@@ -153,7 +153,7 @@ impl HttpDecider {
         let token = config.token.as_ref().map(Secret::read).transpose();
         let breaker = |config: &BreakerConfig| Arc::new(Breaker::new(config.clone(), metrics.breaker_open.clone()));
         let service = Service {
-            client: http_client::build(&url, config.ca.as_deref(), config.timeout, config.concurrency)?,
+            client: http_client::build("http", &url, config.ca.as_deref(), config.timeout, config.concurrency)?,
             url,
             format: config.format,
             token: token.map_err(|problem| Invalid::new("http.token", problem))?,
