@@ -25,6 +25,7 @@ use super::cloudevent::CloudEvent;
 use super::{Delivered, Undelivered};
 use crate::config::{Invalid, Secret, duration, secrets};
 use crate::http_client::{self, Client, Url, headers, root_cause};
+use crate::traces::Span;
 
 /// `http = { ... }`: a service that gets each event as a POST.
 ///
@@ -176,6 +177,7 @@ impl HttpTarget {
                 Cow::Borrowed("")
             }
         };
+        Span::current().put_into(request.headers_mut());
         *request.uri_mut() = self.url.with(&query).map_err(|error| Undelivered::impossible(error.to_string()))?;
         Ok(request)
     }
