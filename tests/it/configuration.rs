@@ -199,6 +199,7 @@ fn the_documented_file_has_every_key_at_its_default() {
                 "deadline = \"1s\"",
                 "max_size",
                 "nats = ",
+                "otlp = ",
             ]
             .iter()
             .any(|key| line.starts_with(key))
@@ -235,6 +236,7 @@ fn the_documented_file_has_every_key_at_its_default() {
         ("[[app]]", &["sdk_app_id", "tokens", "max_age", "unsigned", "decide"]),
         ("[journal]", &["engine", "path", "max_size", "nats", "dedup_window", "retention", "decisions"]),
         ("[log]", &["level", "format"]),
+        ("[traces]", &["otlp", "sample", "service_name"]),
         ("[shutdown]", &["delay", "grace"]),
     ] {
         let app = if section == "[[app]]" { "" } else { "[[app]]\nsdk_app_id = 1\nunsigned = true\n" };
@@ -246,6 +248,11 @@ fn the_documented_file_has_every_key_at_its_default() {
             let is_told = text[start..].contains(&format!("{key} = ")) || text.contains(&format!("# [app.{key}]"));
             assert!(is_told, "{section} does not tell of {key}");
         }
+    }
+    let otlp = text.lines().find(|line| line.starts_with("# otlp = ")).unwrap();
+    let known = error("[[app]]\nsdk_app_id = 1\nunsigned = true\n[traces]\notlp = { zzzzzzzzzzzz = 1 }\n", &[]);
+    for key in known.split("there are ").nth(1).unwrap_or_else(|| panic!("{known}")).split(", ") {
+        assert!(otlp.contains(&format!("{key} = ")), "otlp does not tell of {key}");
     }
     for section in ["", "[decider.http]", "[decider.rule]"] {
         let app = "[[app]]\nsdk_app_id = 1\nunsigned = true\n[[decider]]\n";

@@ -29,6 +29,7 @@ mod manifests;
 mod prometheus;
 mod grafana;
 mod systemd;
+mod traces;
 mod listen;
 mod load;
 mod doctor;

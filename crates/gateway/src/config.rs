@@ -20,7 +20,7 @@ pub use self::secret::Secret;
 pub(crate) use self::secret::list as secrets;
 pub(crate) use self::value::{duration, networks, size, some_size};
 use crate::reload::Stamp;
-use crate::{decide, deliver, http, journal, telemetry, verify};
+use crate::{decide, deliver, http, journal, telemetry, traces, verify};
 
 /// Everything that can be configured. `config/chathook.toml` explains each key.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -43,6 +43,8 @@ pub struct Config {
     pub target: Vec<deliver::Config>,
     /// The log.
     pub log: telemetry::Config,
+    /// Who gets traces.
+    pub traces: traces::Config,
     /// What happens on SIGTERM.
     pub shutdown: http::ShutdownConfig,
     /// Where it was read from, for reading it again.
@@ -167,6 +169,7 @@ impl Config {
         self.callbacks.check()?;
         self.admin.check()?;
         self.log.check()?;
+        self.traces.check()?;
         self.decide.check()?;
         verify::check(&self.app, &self.decide)?;
         decide::decider::check(&self.decider)?;

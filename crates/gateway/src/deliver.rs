@@ -30,6 +30,7 @@ use self::target::Target;
 pub(crate) use self::target::timestamp;
 use crate::config::{Commands, Invalid, contents, duration};
 use crate::metrics::Metrics;
+use crate::traces::Traces;
 
 /// `[[target]]`: who gets events.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -221,6 +222,7 @@ pub(crate) fn names(configs: &[Config], observer: &dyn Observer) -> Vec<String> 
 pub(crate) struct Targets {
     journal: Journal,
     observer: Arc<dyn Observer>,
+    traces: Traces,
     runtime: Handle,
     running: Mutex<Vec<Running>>,
 }
@@ -258,8 +260,8 @@ pub(crate) struct Prepared {
 }
 
 impl Targets {
-    pub(crate) fn new(journal: Journal, observer: Arc<dyn Observer>, runtime: Handle) -> Self {
-        Self { journal, observer, runtime, running: Mutex::default() }
+    pub(crate) fn new(journal: Journal, observer: Arc<dyn Observer>, traces: Traces, runtime: Handle) -> Self {
+        Self { journal, observer, traces, runtime, running: Mutex::default() }
     }
 
     /// Builds the targets that are new or changed; the others go on as they are.
@@ -290,11 +292,13 @@ impl Targets {
         };
         Ok(Pump {
             name: config.name.clone(),
+            kind: config.kind(),
             taker,
             selection: Selection::build(config)?,
             retry: config.retry.clone(),
             concurrency: config.concurrency,
             metrics: metrics.target(&config.name),
+            traces: self.traces.clone(),
         })
     }
 

@@ -32,6 +32,7 @@ use crate::http::{ShutdownConfig, admin, server};
 use crate::metrics::{Metrics, Reload};
 use crate::reload::Stamp;
 use crate::tls::{Material, Tls};
+use crate::traces::Traces;
 use crate::verify::Verifier;
 use crate::{reload, shutdown};
 
@@ -160,6 +161,7 @@ async fn drain(
         if tokio::time::timeout(config.grace, shared.stop_deliveries()).await.is_err() {
             tracing::warn!(grace = ?config.grace, "stopping with deliveries under way; they will be made again");
         }
+        shared.end_traces().await;
     };
     tokio::select! {
         () = orderly => {}
@@ -352,6 +354,7 @@ pub(crate) struct Shared<S> {
     /// Held while the journal is counted.
     pub(crate) counting: Arc<Mutex<()>>,
     pub(crate) metrics: Metrics,
+    pub(crate) traces: Traces,
     pub(crate) drift: Drift,
     pub(crate) before_lane: Semaphore,
     before_lane_room: usize,
@@ -377,13 +380,14 @@ impl<S: Send + Sync + 'static> Shared<S> {
     async fn new(config: &Config, router: Router<S>) -> Result<Self, StartError> {
         let (metrics, runtime) = (Metrics::new()?, Handle::current());
         let live = Live::build(config, None, &metrics, &runtime).map_err(|invalid| config.error(invalid))?;
+        let traces = Traces::start(&config.traces, &runtime).map_err(|invalid| config.error(invalid))?;
         let router = Arc::new(router);
         let journal_config = config.journal.open(config.callbacks.max_body).map_err(|invalid| config.error(invalid))?;
         // All of them: what a target has still to get is kept for those only that the journal knows of.
         let names = deliver::names(&config.target, &*router);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let journal = Journal::open(&journal_config, &names).await?;
-        let targets = Targets::new(journal.clone(), Arc::clone(&router) as _, runtime.clone());
+        let targets = Targets::new(journal.clone(), Arc::clone(&router) as _, traces.clone(), runtime.clone());
         let before_lane_room = config.callbacks.before_lane.min(Semaphore::MAX_PERMITS);
         Ok(Self {
             router,
@@ -401,6 +405,7 @@ impl<S: Send + Sync + 'static> Shared<S> {
             requests: AtomicI64::new(0),
             recorder: Recorder::new(&metrics, runtime.clone()),
             metrics,
+            traces,
             runtime,
         })
     }
@@ -470,6 +475,8 @@ pub(crate) trait Steer: Send + Sync {
     fn stop_deliveries(&self) -> BoxFuture<'_, ()>;
     /// Hands back what is under way, and closes the journal.
     fn close_journal(&self) -> BoxFuture<'_, ()>;
+    /// Sends the traces that wait to be sent, in a limited time.
+    fn end_traces(&self) -> BoxFuture<'_, ()>;
 }
 
 impl<S: Send + Sync + 'static> Steer for Shared<S> {
@@ -520,5 +527,9 @@ impl<S: Send + Sync + 'static> Steer for Shared<S> {
 
     fn close_journal(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.journal.close())
+    }
+
+    fn end_traces(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.traces.end())
     }
 }

@@ -1,5 +1,6 @@
 //! Requests to services: HTTP/1.1, kept alive, with and without TLS.
 
+pub(crate) mod headers;
 mod url;
 
 use std::path::Path;
@@ -38,11 +39,18 @@ const MAX_CONNECT: Duration = Duration::from_secs(2);
 const READ_BUFFER: usize = 64 * 1024;
 
 /// A client for the service at `url`, whose certificate the authorities in `ca` vouch for, else those whom the system
-/// trusts. It waits for a connection no longer than `timeout`, and keeps at most `idle` of them for later.
-pub(crate) fn build(url: &Url, ca: Option<&Path>, timeout: Option<Duration>, idle: usize) -> Result<Client, Invalid> {
+/// trusts. It waits for a connection no longer than `timeout`, and keeps at most `idle` of them for later. `table` is
+/// where `ca` is in the configuration.
+pub(crate) fn build(
+    table: &str,
+    url: &Url,
+    ca: Option<&Path>,
+    timeout: Option<Duration>,
+    idle: usize,
+) -> Result<Client, Invalid> {
     let tls = match url.is_https() {
-        true => tls::client::config("http", ca),
-        false => tls::client::none("http"),
+        true => tls::client::config(table, ca),
+        false => tls::client::none(table),
     }?;
     let limit = timeout.map_or(MAX_CONNECT, |timeout| timeout.min(MAX_CONNECT));
     let mut tcp = HttpConnector::new();

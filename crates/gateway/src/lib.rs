@@ -35,6 +35,7 @@ mod reload;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 pub mod verify;
 
 pub use config::{Config, ConfigError, Secret};

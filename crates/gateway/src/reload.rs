@@ -106,6 +106,7 @@ fn fixed(old: &Config, new: &Config) -> impl Iterator<Item = &'static str> {
         ("admin.listen", old.admin.listen != new.admin.listen),
         ("journal", !old.journal.is_same_place(&new.journal)),
         ("log", old.log.level != new.log.level || old.log.format != new.log.format),
+        ("traces", old.traces != new.traces),
         ("shutdown", (old.shutdown.delay, old.shutdown.grace) != (new.shutdown.delay, new.shutdown.grace)),
     ]
     .into_iter()

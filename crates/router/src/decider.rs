@@ -179,6 +179,8 @@ impl fmt::Debug for Running {
 pub struct Step<D> {
     /// Who; `None` is the handler.
     pub decider: Option<Arc<D>>,
+    /// When it was asked.
+    pub began: Instant,
     /// How long it took, or was waited for.
     pub took: Duration,
     /// What came of it.

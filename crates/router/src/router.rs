@@ -220,13 +220,13 @@ impl<D> Course<D> {
     }
 
     fn note(&mut self, decider: Option<&Arc<D>>, began: Instant, outcome: Outcome) {
-        self.steps.push(Step { decider: decider.cloned(), took: began.elapsed(), outcome, obeyed: None });
+        self.steps.push(Step { decider: decider.cloned(), began, took: began.elapsed(), outcome, obeyed: None });
     }
 
     /// A shadow is compared with those who are obeyed from here on: it has seen what was changed before.
     fn shadow(&mut self, decider: &Arc<D>, began: Instant, outcome: Outcome, question: &Question) {
         let obeyed = Some(AnyDecision::allow(question.command, &question.users));
-        self.steps.push(Step { decider: Some(Arc::clone(decider)), took: began.elapsed(), outcome, obeyed });
+        self.steps.push(Step { decider: Some(Arc::clone(decider)), began, took: began.elapsed(), outcome, obeyed });
     }
 
     /// Nobody is compared with the fallback, which nobody decided.

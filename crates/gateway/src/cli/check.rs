@@ -14,6 +14,7 @@ use crate::deliver::{self, Selection};
 use crate::gateway::Live;
 use crate::metrics::Metrics;
 use crate::tls::Material;
+use crate::traces::Traces;
 
 pub(super) fn run(file: &Path) -> Result<(), Failed> {
     let config = Config::load(file).map_err(|error| Failed::Usage(error.to_string()))?;
@@ -21,6 +22,7 @@ pub(super) fn run(file: &Path) -> Result<(), Failed> {
     let metrics = Metrics::new().map_err(|error| Failed::Outcome(error.to_string()))?;
     let live = Live::build(&config, None, &metrics, &Handle::current()).map_err(wrong)?;
     config.callbacks.tls.as_ref().map(Material::read).transpose().map_err(wrong)?;
+    Traces::start(&config.traces, &Handle::current()).map_err(wrong)?;
 
     let targets = targets(&config).map_err(wrong)?;
     row(["COMMAND", "PHASE", "DEADLINE", "FALLBACK", "DECIDERS", "TARGETS"]);

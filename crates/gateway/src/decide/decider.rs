@@ -15,6 +15,7 @@ use super::rule::{self, Rule, Texts};
 use crate::condition::{Condition, Facts};
 use crate::config::{Commands, Invalid, contents};
 use crate::metrics::{DeciderMetrics, HANDLER, Metrics};
+use crate::traces::Span;
 
 /// `[[decider]]`: a service or a rule that decides, after the handler of the command and in the order of the file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -193,6 +194,11 @@ impl Decider {
         &self.config
     }
 
+    /// Whether it is asked over a network.
+    pub(crate) fn is_service(&self) -> bool {
+        matches!(self.kind, Kind::Http(_))
+    }
+
     /// Forgets what is over.
     fn tidy(&self) {
         if let Kind::Rule(rule) = &self.kind {
@@ -214,7 +220,7 @@ impl chathook_router::Decider for Decider {
             Some(Err(error)) => return Deciding::Done(Err(failed(error))),
         }
         match &self.kind {
-            Kind::Http(http) => http.decide(question),
+            Kind::Http(http) => http.decide(question, Span::current().asks(self.name(), self.is_shadow())),
             Kind::Rule(rule) => match rule.decide(question, derived) {
                 // It was asked, and has nothing against it: that is compared as well.
                 Deciding::Passed if self.is_shadow() => Deciding::Done(Ok(allow(question))),

@@ -24,6 +24,7 @@ use self::failure::Failure;
 use crate::config::{Invalid, Secret, duration, size};
 use crate::http_client::{self, Url};
 use crate::metrics::DeciderMetrics;
+use crate::traces::Span;
 
 /// `[decider.http]`: a service that decides.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -153,7 +154,7 @@ impl HttpDecider {
         let token = config.token.as_ref().map(Secret::read).transpose();
         let breaker = |config: &BreakerConfig| Arc::new(Breaker::new(config.clone(), metrics.breaker_open.clone()));
         let service = Service {
-            client: http_client::build(&url, config.ca.as_deref(), config.timeout, config.concurrency)?,
+            client: http_client::build("http", &url, config.ca.as_deref(), config.timeout, config.concurrency)?,
             url,
             format: config.format,
             token: token.map_err(|problem| Invalid::new("http.token", problem))?,
@@ -168,10 +169,13 @@ impl HttpDecider {
     }
 
     /// Asks the service, unless it has too much to do or is left alone.
-    pub(crate) fn decide(&self, question: &Arc<Question>) -> Deciding {
-        match self.service.call(question) {
+    pub(crate) fn decide(&self, question: &Arc<Question>, span: Span) -> Deciding {
+        match self.service.call(question, &span) {
             Ok(call) => Deciding::Running(self.run(call), self.service.timeout),
-            Err(failure) => Deciding::Done(Err(failure.into())),
+            Err(failure) => {
+                span.does_not_decide((&failure).into(), || failure.to_string());
+                Deciding::Done(Err(failure.into()))
+            }
         }
     }
 

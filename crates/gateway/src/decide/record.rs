@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::decider::Decider;
 use crate::metrics::{DeciderMetrics, HANDLER, Metrics};
+use crate::traces::Span;
 
 /// How many shadows are listened to at once, and how many who are late. Those beyond are let go, and counted.
 const MAX_UNAWAITED: usize = 4096;
@@ -40,11 +41,16 @@ impl Recorder {
 
     /// Counts who was asked for a decision that went out.
     pub(crate) fn record(&self, sent: Sent, steps: Vec<Step<Decider>>) {
+        let span = Span::current();
         for step in steps {
             let is_shadow =
                 step.decider.as_ref().is_some_and(|decider| chathook_router::Decider::is_shadow(&**decider));
             let handler = Arc::clone(&self.handler);
             let asked = Asked { decider: step.decider, handler, is_shadow, obeyed: step.obeyed, sent };
+            // Services have told of themselves, and go on when this is over.
+            if !asked.decider.as_ref().is_some_and(|decider| decider.is_service()) {
+                span.asked(asked.name(), is_shadow, (step.began, step.took), said(&step.outcome));
+            }
             match step.outcome {
                 Outcome::Decided(said) => asked.decided(said.effect, step.took),
                 Outcome::Shadowed(decision) => asked.shadowed(&decision, step.took),
@@ -71,6 +77,16 @@ impl Recorder {
 }
 
 const TIMEOUT: &str = "timeout";
+
+/// What somebody said while the decision was made, or why nothing.
+fn said(outcome: &Outcome) -> Result<Effect, &'static str> {
+    match outcome {
+        Outcome::Decided(said) => Ok(said.effect),
+        Outcome::Shadowed(decision) => Ok(decision.effect()),
+        Outcome::Failed(reason) => Err(reason),
+        Outcome::Running(..) => Err(TIMEOUT),
+    }
+}
 
 /// A decider that was asked for a decision that went out.
 struct Asked {
@@ -170,7 +186,10 @@ mod tests {
         for _ in 0..3 {
             let running = Running::new(std::future::pending());
             let outcome = Outcome::Running(running, Instant::now());
-            recorder.record(sent, vec![Step { decider: None, took: Duration::ZERO, outcome, obeyed: None }]);
+            recorder.record(
+                sent,
+                vec![Step { decider: None, began: Instant::now(), took: Duration::ZERO, outcome, obeyed: None }],
+            );
         }
         assert_eq!(recorder.handler.unheard.get(), 2);
         assert_eq!((recorder.late.available_permits(), recorder.shadows.available_permits()), (0, MAX_UNAWAITED));

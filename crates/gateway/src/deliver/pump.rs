@@ -15,15 +15,18 @@ use super::selection::Selection;
 use super::taker::Taker;
 use super::target::{Delivered, Next, Undelivered};
 use crate::metrics::TargetMetrics;
+use crate::traces::Traces;
 
 /// The events of one target, on their way.
 pub(super) struct Pump {
     pub(super) name: String,
+    pub(super) kind: &'static str,
     pub(super) taker: Taker,
     pub(super) selection: Selection,
     pub(super) retry: retry::Config,
     pub(super) concurrency: usize,
     pub(super) metrics: TargetMetrics,
+    pub(super) traces: Traces,
 }
 
 /// How long nothing is asked of a journal that could not answer.
@@ -69,14 +72,15 @@ impl Pump {
         let (at, started) = (SystemTime::now(), Instant::now());
         let record = &delivery.record;
         let is_wanted = if self.taker.takes(record) { self.selection.wants(record) } else { Ok(false) };
+        if let Ok(false) = is_wanted {
+            return settle(&delivery, Attempt { at, took: Duration::ZERO, outcome: Outcome::Skipped }).await;
+        }
+        let span = self.traces.delivery(&self.name, self.kind, &delivery);
         let result = match is_wanted {
-            Ok(true) => {
+            Ok(_) => {
                 // A fault of ours is not the end of all deliveries.
-                let taking = AssertUnwindSafe(self.taker.take(record)).catch_unwind().await;
+                let taking = span.around(AssertUnwindSafe(self.taker.take(record)).catch_unwind()).await;
                 taking.unwrap_or_else(|_| Err(Undelivered::panicked()))
-            }
-            Ok(false) => {
-                return settle(&delivery, Attempt { at, took: Duration::ZERO, outcome: Outcome::Skipped }).await;
             }
             Err(problem) => Err(Undelivered::impossible(problem)),
         };
@@ -85,6 +89,7 @@ impl Pump {
             Ok(Delivered { detail }) => Outcome::Delivered { detail },
             Err(undelivered) => self.judge(&delivery, at, undelivered),
         };
+        span.attempted(&outcome);
         match &outcome {
             Outcome::Delivered { .. } => {
                 let lag = SystemTime::now().duration_since(delivery.record.received).unwrap_or_default();

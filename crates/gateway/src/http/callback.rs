@@ -17,6 +17,7 @@ use crate::decide::record::Sent;
 use crate::gateway::{Live, Shared};
 use crate::journal;
 use crate::metrics::{CommandMetrics, HANDLER, Outcome};
+use crate::traces::Span;
 use crate::verify::{Refusal, Verified};
 
 /// Answers one request on the public listener.
@@ -50,14 +51,31 @@ struct Callback<'a, S> {
 }
 
 impl<S: Send + Sync + 'static> Callback<'_, S> {
-    async fn answer(&self, request: &HttpRequest, mut payload: Payload) -> HttpResponse {
+    async fn answer(&self, request: &HttpRequest, payload: Payload) -> HttpResponse {
         let query = Query::parse(request.query_string());
         let command = query.command.as_ref().and_then(CommandName::known);
-        let metrics = self.shared.metrics.command(command);
-        let Verified(query) = match self.verify(request, query) {
-            Ok(verified) => verified,
-            Err(refusal) => return answer::with_unread(self.refuse(metrics, refusal), payload),
+        let query = match self.verify(request, query) {
+            Ok(Verified(query)) => query,
+            Err(refusal) => {
+                let metrics = self.shared.metrics.command(command);
+                return answer::with_unread(self.refuse(metrics, refusal), payload);
+            }
         };
+        let span = self.shared.traces.callback(request.headers(), self.arrived, query.sdk_app_id, command);
+        let response = span.around(self.answer_chat(request, payload, query, command)).await;
+        span.answered(response.status().as_u16());
+        response
+    }
+
+    /// Answers what Chat has sent.
+    async fn answer_chat(
+        &self,
+        request: &HttpRequest,
+        mut payload: Payload,
+        query: Query,
+        command: Option<Command>,
+    ) -> HttpResponse {
+        let metrics = self.shared.metrics.command(command);
         let app = query.sdk_app_id;
         let deadline = self.deadline(app, command);
         let body = match body::read(request, &mut payload, self.live.max_body, deadline).await {
@@ -68,6 +86,9 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         let event = Event::read(query, body);
         // Where the query names no command, the body does.
         let metrics = self.shared.metrics.command(event.command().known());
+        if command.is_none() {
+            Span::current().is_about(event.command().known());
+        }
         if event.contradicts_itself() {
             return self.refuse(metrics, Refusal::Mismatch);
         }
@@ -89,16 +110,16 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         verified
     }
 
-    /// Leaves no trace but a count.
+    /// Leaves nothing behind but a count.
     fn refuse(&self, metrics: &CommandMetrics, refusal: Refusal) -> HttpResponse {
-        metrics.count(Outcome::Refused);
+        came_to(metrics, Outcome::Refused);
         self.shared.metrics.refused(refusal);
         answer::refused()
     }
 
     /// The console sends an empty body to see whether anybody is there.
     fn probe(&self, metrics: &CommandMetrics) -> HttpResponse {
-        metrics.count(Outcome::Probe);
+        came_to(metrics, Outcome::Probe);
         answer::ok(&Answer::OK)
     }
 
@@ -120,14 +141,14 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
                 self.fall_back(metrics, app, command, reason, &[]).1
             }
             Some(_) => {
-                metrics.count(Outcome::Lost);
+                came_to(metrics, Outcome::Lost);
                 match no_body {
                     NoBody::TooLarge => answer::too_large(),
                     NoBody::TooSlow | NoBody::Broken => answer::incomplete(),
                 }
             }
             None => {
-                metrics.count(Outcome::Lost);
+                came_to(metrics, Outcome::Lost);
                 answer::ok(&Answer::OK)
             }
         }
@@ -170,9 +191,14 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         let (deciders, fallbacks) = (self.live.deciders.of(command), &self.live.plan(app).fallbacks);
         let Decided { answer, said, failure, steps } = self.shared.router.decide(question, deciders, fallbacks).await;
         match &failure {
-            None => metrics.decided(said.effect),
+            None => {
+                metrics.decided(said.effect);
+                Span::current().is_decided(said.effect);
+            }
             Some(error) => {
-                metrics.fell_back(error.into());
+                let reason = error.into();
+                metrics.fell_back(reason);
+                Span::current().falls_back(reason, said.effect);
                 // What anybody can send is not worth a line.
                 if !matches!(error, DispatchError::Decode(_) | DispatchError::Unread) {
                     let decider = steps.last().and_then(|step| step.decider.as_ref());
@@ -209,6 +235,7 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         metrics.fell_back(reason);
         self.answered_before(metrics, self.deadline(app, Some(command)));
         let fallback = self.live.plan(app).fallbacks.answer(command, asked);
+        Span::current().falls_back(reason, fallback.effect());
         let response = answer::ok(&fallback);
         (fallback, response)
     }
@@ -219,10 +246,13 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
             return tracing::error!("a decision was not kept: {reason}");
         }
         let (journal, record) = (self.shared.journal.clone(), Record { answer: Some(answer.body().clone()), ..record });
+        let span = Span::current();
         // A task of its own: it goes on where nobody waits for it any more.
         let keeping = self.shared.spawn(async move {
-            if let Err(error) = journal.append(record).await {
-                tracing::error!("a decision was not kept: {error}");
+            match journal.append(record).await {
+                Ok(Appended::Kept(position)) => span.kept_at(position),
+                Ok(Appended::Duplicate) => {}
+                Err(error) => tracing::error!("a decision was not kept: {error}"),
             }
         });
         let _ = timeout_at(deadline.min(Instant::now() + MAX_AUDIT), keeping).await;
@@ -235,23 +265,26 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         let or_ok = |response| if command.is_some() { response } else { answer::ok(&Answer::OK) };
         let place = self.shared.after_lane.try_acquire().ok();
         let Some(_place) = place.filter(|_| !self.shared.is_pressed()) else {
-            metrics.count(Outcome::Shed);
+            came_to(metrics, Outcome::Shed);
             return or_ok(answer::overloaded());
         };
         let deadline = self.deadline(event.query().sdk_app_id, command);
         let outcome = match self.keep(journal::record(&event, SystemTime::now()), deadline).await {
-            Ok(Appended::Kept(_)) => Outcome::Acknowledged,
+            Ok(Appended::Kept(position)) => {
+                Span::current().kept_at(position);
+                Outcome::Acknowledged
+            }
             Ok(Appended::Duplicate) => Outcome::Duplicate,
             Err(NotKept::Busy) => {
-                metrics.count(Outcome::Shed);
+                came_to(metrics, Outcome::Shed);
                 return or_ok(answer::overloaded());
             }
             Err(NotKept::Lost) => {
-                metrics.count(Outcome::Lost);
+                came_to(metrics, Outcome::Lost);
                 return or_ok(answer::not_kept());
             }
         };
-        metrics.count(outcome);
+        came_to(metrics, outcome);
         self.shared.metrics.answered(Phase::After, self.arrived.elapsed());
         answer::ok(&Answer::OK)
     }
@@ -268,12 +301,19 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
             Err(_) => "the journal took too long; it may be kept nevertheless".to_owned(),
         };
         tracing::error!("a callback was not kept: {problem}");
+        Span::current().not_kept(&problem);
         Err(NotKept::Lost)
     }
 
     fn deadline(&self, app: Option<u64>, command: Option<Command>) -> Instant {
         self.arrived + self.live.deadline(app, command)
     }
+}
+
+/// Counts what became of the callback, and tells its trace.
+fn came_to(metrics: &CommandMetrics, outcome: Outcome) {
+    metrics.count(outcome);
+    Span::current().came_to(outcome);
 }
 
 /// No answer waits longer for its place in the journal.

@@ -22,6 +22,7 @@ use super::failure::Failure;
 use super::{Format, json, passthrough};
 use crate::http_client::{Client, Url};
 use crate::metrics::DeciderMetrics;
+use crate::traces::Span;
 
 /// A service, and what is known of it.
 pub(super) struct Service {
@@ -44,6 +45,7 @@ pub(super) struct Call {
     /// When nobody waits any more.
     limit: Instant,
     permit: Option<Permit>,
+    span: Span,
     _place: Place,
 }
 
@@ -61,13 +63,14 @@ impl Drop for Place {
 
 impl Service {
     /// A call about `question`, if there is a place for it and the service is not left alone.
-    pub(super) fn call(self: &Arc<Self>, question: &Arc<Question>) -> Result<Call, Failure> {
+    pub(super) fn call(self: &Arc<Self>, question: &Arc<Question>, span: &Span) -> Result<Call, Failure> {
         let (now, deadline) = (Instant::now(), question.deadline());
         let own = self.timeout.and_then(|timeout| now.checked_add(timeout));
         let limit = own.map_or(deadline, |own| own.min(deadline));
         let place = self.place().ok_or(Failure::Overload)?;
         let permit = self.breaker.as_ref().map(|breaker| breaker.permit(now, limit)).transpose()?;
-        Ok(Call { service: Arc::clone(self), question: Arc::clone(question), limit, permit, _place: place })
+        let (service, question, span) = (Arc::clone(self), Arc::clone(question), span.clone());
+        Ok(Call { service, question, limit, permit, span, _place: place })
     }
 
     fn place(&self) -> Option<Place> {
@@ -80,7 +83,7 @@ impl Service {
 impl Call {
     /// Makes the call. When its time is over it has failed, and goes on for those who want to know what comes of it.
     pub(super) async fn run(mut self) -> Result<AnyDecision, Failure> {
-        let request = self.request()?;
+        let request = self.request().inspect_err(|failure| self.failed(failure))?;
         let permit = self.permit.take();
         // A probe is one request.
         let hedge = self.service.hedge.filter(|_| !permit.as_ref().is_some_and(Permit::is_probe));
@@ -90,9 +93,23 @@ impl Call {
             permit.ended(matches!(in_time, Ok(Ok(_))));
         }
         match in_time {
-            Ok(answer) => answer,
-            Err(_) => answer.await,
+            Ok(Ok(decision)) => {
+                self.span.decides(decision.effect());
+                Ok(decision)
+            }
+            Ok(Err(failure)) => {
+                self.failed(&failure);
+                Err(failure)
+            }
+            Err(_) => {
+                self.span.does_not_decide("timeout", || "its time is over".to_owned());
+                answer.await.inspect(|decision| self.span.would_have_decided(decision.effect()))
+            }
         }
+    }
+
+    fn failed(&self, failure: &Failure) {
+        self.span.does_not_decide(failure.into(), || failure.to_string());
     }
 
     fn request(&self) -> Result<Request<Full<Bytes>>, Failure> {
@@ -111,6 +128,7 @@ impl Call {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url.with(&query)?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.span.put_into(request.headers_mut());
         Ok(request)
     }
 
@@ -135,6 +153,7 @@ impl Call {
     fn second_place(&self) -> Option<Place> {
         let place = self.service.place().filter(|_| Instant::now() < self.limit)?;
         self.service.metrics.hedges.inc();
+        self.span.hedges();
         Some(place)
     }
 

@@ -14,7 +14,7 @@ use chathook_journal::Record;
 use chathook_protocol::Query;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -24,7 +24,8 @@ use self::webhook::Signer;
 use super::cloudevent::CloudEvent;
 use super::{Delivered, Undelivered};
 use crate::config::{Invalid, Secret, duration, secrets};
-use crate::http_client::{self, Client, Url, root_cause};
+use crate::http_client::{self, Client, Url, headers, root_cause};
+use crate::traces::Span;
 
 /// `http = { ... }`: a service that gets each event as a POST.
 ///
@@ -93,9 +94,7 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), Invalid> {
         let wrong = |key: &str, problem: &str| Err(Invalid::new(format!("http.{key}"), problem));
         let url = self.url()?;
-        for name in self.headers.keys() {
-            header_name(name)?;
-        }
+        headers::check("http", &self.headers, &["ce-", "webhook-"])?;
         match self {
             Self { timeout: Duration::ZERO, .. } => wrong("timeout", "must be more than zero"),
             Self { format: Format::CloudEvents, token: Some(_), .. } => {
@@ -117,18 +116,6 @@ impl Config {
 
     fn url(&self) -> Result<Url, Invalid> {
         Url::parse(&self.url).map_err(|problem| Invalid::new("http.url", problem))
-    }
-}
-
-/// A header that may be configured.
-fn header_name(name: &str) -> Result<HeaderName, Invalid> {
-    const OURS: [&str; 6] = ["connection", "content-length", "content-type", "host", "transfer-encoding", "upgrade"];
-    let invalid = |problem: &str| Invalid::new(format!("http.headers.{name}"), problem);
-    let header = HeaderName::try_from(name).map_err(|_| invalid("is not the name of a header"))?;
-    let is_ours = |name: &str| OURS.contains(&name) || name.starts_with("ce-") || name.starts_with("webhook-");
-    match is_ours(header.as_str()) {
-        true => Err(invalid("is set by chathook")),
-        false => Ok(header),
     }
 }
 
@@ -155,23 +142,15 @@ impl HttpTarget {
     pub(crate) fn open(config: &Config) -> Result<Self, Invalid> {
         let url = config.url()?;
         let token = config.token.as_ref().map(Secret::read).transpose();
-        let headers = config.headers.iter().map(|(name, value)| {
-            let invalid = |problem: &str| Invalid::new(format!("http.headers.{name}"), problem);
-            let text = value.read().map_err(|problem| invalid(&problem))?;
-            let mut value = HeaderValue::from_str(text.expose_secret())
-                .map_err(|_| invalid("has a value that headers cannot have"))?;
-            value.set_sensitive(true);
-            Ok((header_name(name)?, value))
-        });
         Ok(Self {
             // The caller says how many deliveries are on their way at once.
-            client: http_client::build(&url, config.ca.as_deref(), Some(config.timeout), usize::MAX)?,
+            client: http_client::build("http", &url, config.ca.as_deref(), Some(config.timeout), usize::MAX)?,
             url,
             format: config.format,
             timeout: config.timeout,
             token: token.map_err(|problem| Invalid::new("http.token", problem))?,
             signer: Signer::read(&config.secrets)?,
-            headers: headers.collect::<Result<_, _>>()?,
+            headers: headers::read("http", &config.headers)?,
             retry_4xx: config.retry_4xx,
         })
     }
@@ -198,6 +177,7 @@ impl HttpTarget {
                 Cow::Borrowed("")
             }
         };
+        Span::current().put_into(request.headers_mut());
         *request.uri_mut() = self.url.with(&query).map_err(|error| Undelivered::impossible(error.to_string()))?;
         Ok(request)
     }

@@ -24,6 +24,7 @@ use super::link::{Link, Sent};
 use super::{Delivered, Next, Undelivered};
 use crate::config::{Invalid, Secret, duration};
 use crate::tls;
+use crate::traces::Span;
 
 /// `kafka = { ... }`: a topic gets each event as a record, whose key is the conversation and whose value is a structured
 /// CloudEvent.
@@ -217,11 +218,15 @@ impl Cluster {
 
 fn record(event: &Record) -> Result<rskafka::record::Record, Undelivered> {
     let received = event.received.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut headers = BTreeMap::from([("content-type".to_owned(), MEDIA_TYPE.as_bytes().to_vec())]);
+    Span::current().propagate(|name, value| {
+        headers.insert(name.to_owned(), value.as_bytes().to_vec());
+    });
     let milliseconds = i64::try_from(received.as_millis()).unwrap_or(i64::MAX);
     Ok(rskafka::record::Record {
         key: event.key.as_ref().map(|key| key.as_bytes().to_vec()),
         value: Some(CloudEvent::of(event).json()?),
-        headers: BTreeMap::from([("content-type".to_owned(), MEDIA_TYPE.as_bytes().to_vec())]),
+        headers,
         timestamp: DateTime::from_timestamp_millis(milliseconds).unwrap_or_default(),
     })
 }
@@ -230,6 +235,7 @@ fn record(event: &Record) -> Result<rskafka::record::Record, Undelivered> {
 mod tests {
     use super::super::cloudevent::tests::event;
     use super::{Config, KafkaTarget, Mechanism, record};
+    use crate::traces::tests::traced;
 
     #[test]
     fn keys_are_read_and_checked() {
@@ -269,5 +275,14 @@ mod tests {
         assert!(sent.value.unwrap().starts_with(br#"{"specversion":"1.0","#));
         event.key = None;
         assert_eq!(record(&event).unwrap().key, None);
+    }
+
+    #[tokio::test]
+    async fn a_record_goes_on_with_the_trace_of_its_delivery() {
+        let event = event("State.StateChange", "{}");
+        assert!(!record(&event).unwrap().headers.contains_key("traceparent"));
+        let (span, traceparent) = traced();
+        let sent = span.around(async { record(&event) }).await.unwrap();
+        assert_eq!(sent.headers["traceparent"], traceparent.as_bytes());
     }
 }

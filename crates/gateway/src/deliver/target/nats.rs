@@ -20,6 +20,7 @@ use super::template::Template;
 use super::{Delivered, Undelivered};
 use crate::config::{Invalid, Secret, duration};
 use crate::tls;
+use crate::traces::Span;
 
 /// `nats = { ... }`: a subject of NATS gets each event as a structured CloudEvent.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -187,6 +188,7 @@ impl NatsTarget {
         if let Ok(id) = event.id.parse::<HeaderValue>() {
             headers.insert("Nats-Msg-Id", id);
         }
+        Span::current().propagate(|name, value| headers.insert(name, value));
         self.link
             .attempt(async |connected| {
                 if connected.client.connection_state() != State::Connected {

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use chathook_journal::Record;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::tcp::OwnedTLSConfig;
-use lapin::types::ShortString;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind};
 use secrecy::ExposeSecret;
@@ -18,6 +18,7 @@ use super::link::{Link, Sent};
 use super::template::Template;
 use super::{Delivered, Undelivered};
 use crate::config::{Invalid, Secret, duration};
+use crate::traces::Span;
 
 /// `rabbitmq = { ... }`: an exchange gets each event as a persistent message, a structured CloudEvent.
 ///
@@ -182,6 +183,13 @@ fn properties(event: &Record) -> BasicProperties {
     if let Ok(command) = ShortString::try_new(event.command.clone()) {
         properties = properties.with_type(command);
     }
+    let mut headers = FieldTable::default();
+    Span::current().propagate(|name, value| {
+        headers.insert(name.into(), AMQPValue::LongString(value.into()));
+    });
+    if !headers.inner().is_empty() {
+        properties = properties.with_headers(headers);
+    }
     properties
 }
 
@@ -206,7 +214,8 @@ fn failed(error: &lapin::Error) -> Undelivered {
 #[cfg(test)]
 mod tests {
     use super::super::cloudevent::tests::event;
-    use super::{Config, RabbitmqTarget, properties};
+    use super::{AMQPValue, Config, RabbitmqTarget, properties};
+    use crate::traces::tests::traced;
 
     fn read(toml: &str) -> Result<Config, toml::de::Error> {
         toml::from_str(toml)
@@ -252,5 +261,15 @@ mod tests {
         assert_eq!(*sent.timestamp(), Some(1_718_000_000));
         event.id = "x".repeat(256);
         assert_eq!(*properties(&event).message_id(), None);
+    }
+
+    #[tokio::test]
+    async fn a_message_goes_on_with_the_trace_of_its_delivery() {
+        let event = event("State.StateChange", "{}");
+        assert_eq!(*properties(&event).headers(), None);
+        let (span, traceparent) = traced();
+        let sent = span.around(async { properties(&event) }).await;
+        let header = sent.headers().as_ref().unwrap().inner().get("traceparent").cloned();
+        assert_eq!(header, Some(AMQPValue::LongString(traceparent.into())));
     }
 }
