@@ -1,8 +1,6 @@
 //! Keyword lists over a message of 500 characters without a hit, its normalisation included.
 //!
-//! `cargo bench --bench words`
-
-#![expect(clippy::expect_used, reason = "a benchmark that cannot start has nothing to measure")]
+//! `tests/bench words`
 
 use std::hint::black_box;
 
@@ -48,8 +46,8 @@ fn text(words: &[String], mut next: impl FnMut(&mut Numbers) -> String) -> Strin
     text.chars().take(500).collect()
 }
 
-fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+pub(crate) fn run(_given: &[f64]) {
+    let mut criterion = Criterion::default();
     let words = words(10_000);
     let latin = text(&words, |numbers| numbers.word('a', 26, 2, 9) + " ");
     let wide = |c: char| if c == ' ' { '\u{3000}' } else { char::from_u32(u32::from(c) + 0xFEE0).unwrap_or(c) };
