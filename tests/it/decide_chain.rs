@@ -569,7 +569,7 @@ async fn an_application_may_have_a_deadline_of_its_own() {
     let gateway = TestGateway::start(&toml).await;
     let (response, took) = gateway.timed(MESSAGE, message("tea")).await;
     is(&response, r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":1}"#);
-    assert!(took <= Duration::from_millis(350), "{took:?}");
+    assert!(took <= Duration::from_secs(1), "the deadline of others is later: {took:?}");
 }
 
 // Too much to do.
