@@ -107,6 +107,26 @@ fn send_says_when_nobody_is_there() {
 }
 
 #[test]
+fn output_that_cannot_be_written_is_a_failure_and_who_reads_no_further_is_none() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for arguments in [
+        &["commands", "--json"][..],
+        &["sign", "--token", "a"],
+        &["doctor", "--json", "--url", "nowhere"],
+        &["load", "--list"],
+    ] {
+        let output = Command::new(binary()).args(arguments).stdout(full()).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert_eq!(said.matches("cannot write to standard output: No space left").count(), 1, "{arguments:?}: {said}");
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(binary()).arg("commands").stdout(writer).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+}
+
+#[test]
 fn check_shows_the_fallback_of_every_command() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("c.toml");

@@ -156,6 +156,7 @@ async fn a_wrong_token_is_told_from_a_server_that_is_down() {
         let check = if arguments.is_empty() { "without Sign" } else { "right Sign" };
         found.is(check, "wrong", if arguments.is_empty() { "--token" } else { "Compare token and SdkAppid" });
         assert_eq!(found.all("skipped"), ["time and commands"]);
+        assert!(found.json.to_string().matches("allow_from").count() <= 1, "one advice, once: {:#}", found.json);
     }
 }
 
@@ -192,10 +193,12 @@ async fn a_url_that_the_console_does_not_take_is_wrong_before_anybody_is_asked()
 
 #[tokio::test]
 async fn another_machine_is_asked_only_by_its_owner() {
-    let output = doctor("http://203.0.113.7/", &[]).await;
-    assert_eq!(output.status.code(), Some(2));
-    let problem = String::from_utf8(output.stderr).unwrap();
-    assert!(problem.contains("--i-own-this-host"), "{problem}");
+    let found = found("http://203.0.113.7/", &[]).await;
+    assert_eq!(found.code, Some(2));
+    found.is("arguments", "wrong", "--i-own-this-host");
+    assert_eq!(found.all("warning"), ["url", "addresses"], "what was found before is told: {:#}", found.json);
+    let lines = doctor("http://203.0.113.7/", &[]).await;
+    assert_eq!((lines.status.code(), lines.stderr.len()), (Some(2), 0), "it is said once");
 }
 
 /// An authority, one below it, and what that signs.
@@ -304,9 +307,9 @@ async fn an_authority_of_ones_own_is_none_of_chats() {
     assert_eq!((found.code, found.all("wrong")), (Some(1), vec!["chain"]), "{:#}", found.json);
     found.is("chain", "wrong", "leads to Test Root, whom nobody knows");
 
-    let unreadable = doctor(&url, &["--ca", "/nowhere.pem"]).await;
-    assert_eq!(unreadable.status.code(), Some(2));
-    assert!(String::from_utf8(unreadable.stderr).unwrap().contains("/nowhere.pem"));
+    let unreadable = self::found(&url, &["--ca", "/nowhere.pem"]).await;
+    assert_eq!(unreadable.code, Some(2));
+    unreadable.is("arguments", "wrong", "/nowhere.pem");
 }
 
 #[tokio::test]
@@ -319,6 +322,41 @@ async fn a_certificate_that_is_signed_by_itself_is_said_to_be() {
     let gateway = TestGateway::start(&with_tls(authorities.dir.path(), "")).await;
     let found = authorities.examine(&gateway).await;
     found.is("chain", "wrong", "signed by itself");
+}
+
+/// What `openssl req -x509` makes, which says of itself that it is an authority, and one that does not.
+#[tokio::test]
+async fn a_certificate_of_an_authority_is_no_servers_own_and_the_advice_helps() {
+    for (is_ca, is_trusted) in [(IsCa::Ca(BasicConstraints::Unconstrained), false), (IsCa::ExplicitNoCa, true)] {
+        let authorities = Authorities::new();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        let own = params.self_signed(&key).unwrap();
+        std::fs::write(authorities.file("tls.crt"), own.pem()).unwrap();
+        std::fs::write(authorities.file("tls.key"), key.serialize_pem()).unwrap();
+        let gateway = TestGateway::start(&with_tls(authorities.dir.path(), "")).await;
+        let (url, crt) = (format!("https://{}/", gateway.callbacks), authorities.file("tls.crt"));
+        let crt = crt.to_str().unwrap();
+
+        let stranger = authorities.examine(&gateway).await;
+        stranger.is("chain", "wrong", "signed by itself");
+        let trusted = found(&url, &["--token", TOKEN, "--ca", crt]).await;
+        let mut send = Command::new(binary());
+        send.args(["send", "State.StateChange", "--url", &url, "--token", TOKEN, "--ca", crt]);
+        let sent = send.args(["--app", &APP.to_string()]).output().await.unwrap();
+        let said = String::from_utf8(sent.stderr).unwrap();
+        assert_eq!(sent.status.success(), is_trusted, "{said}");
+        match is_trusted {
+            true => assert_eq!(trusted.of("chain").0, "ok", "{:#}", trusted.json),
+            false => {
+                trusted.is("chain", "wrong", "signed by itself");
+                trusted.is("chain", "wrong", "basicConstraints=critical,CA:FALSE");
+                assert!(said.contains("CA:TRUE") && said.contains("basicConstraints=critical,CA:FALSE"), "{said}");
+                assert!(!trusted.json.to_string().contains("OtherError"), "{:#}", trusted.json);
+            }
+        }
+    }
 }
 
 #[tokio::test]

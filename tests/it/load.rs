@@ -169,8 +169,68 @@ async fn an_interrupted_run_ends_with_the_report_so_far() {
     let output = ended(load).await;
     let report = json(&output);
     assert_eq!(report["ending"], "stopped", "{}", said(&output.stderr));
-    assert!(output.status.success(), "what was sent was answered well: {}", said(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output.stderr));
+    assert!(said(&output.stderr).contains("stopped before its end"), "{}", said(&output.stderr));
+    assert_eq!(report["passed"], false);
     assert!(report["callbacks"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn the_second_signal_ends_it_at_once() {
+    // Whoever connects is kept waiting for an answer, longer than the test takes.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let slow = "rate = 50\nconnections = 2\n[console]\ntimeout = \"10m\"\n[mix]\none-to-one = 1\n";
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let load = load(&url, &[&scenario(dir.path(), slow), "--duration", "1h"]);
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(timeout(LIMIT, silent.accept()).await.unwrap().unwrap().0);
+    }
+    // Once something has come on one of them, a callback is under way.
+    let came = async {
+        let mut byte = [0];
+        while !held.iter().any(|stream| matches!(stream.try_read(&mut byte), Ok(1))) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LIMIT, came).await.unwrap();
+    let pid = load.id().unwrap().to_string();
+    let ended = tokio::spawn(ended(load));
+    // Two that are pending at once count as one: again, until it has gone.
+    while !ended.is_finished() {
+        let _ = std::process::Command::new("kill").args(["-INT", &pid]).stderr(Stdio::null()).status().unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let output = ended.await.unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output.stderr));
+    assert!(said(&output.stderr).contains("stopped at once"), "{}", said(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_run_without_thresholds_fails_when_its_callbacks_do() {
+    let gateway = TestGateway::start(&config("")).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = scenario(dir.path(), "rate = 50\nconnections = 2\n[mix]\none-to-one = 1\n");
+    let arguments = [&file, "--count", "5", "--url", &url(&gateway), "--app", &APP.to_string(), "--token", "wrong"];
+    let output = timeout(LIMIT, Command::new(binary()).arg("load").args(arguments).output()).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output.stdout));
+    let problem = said(&output.stderr);
+    assert!(problem.contains("it may be 1.000%") && problem.contains("--max-failed"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_machine_without_open_files_is_not_blamed_on_the_gateway() {
+    let gateway = TestGateway::start(&config("")).await;
+    let call =
+        r#"ulimit -n 32 && exec "$0" load mixed --rate 500 --count 400 --warm-up 0s --connections 200 --url "$1""#;
+    let mut limited = Command::new("sh");
+    limited.args(["-c", call]).arg(binary()).arg(url(&gateway)).kill_on_drop(true);
+    let output = timeout(LIMIT, limited.output()).await.unwrap().unwrap();
+    let table = said(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{table}{}", said(&output.stderr));
+    assert!(table.contains("failed, out of files: ") && table.contains("ulimit -n"), "{table}");
+    assert!(!table.contains("unreachable"), "{table}");
 }
 
 fn call(arguments: &[&str]) -> Output {
@@ -201,6 +261,13 @@ fn what_cannot_be_run_is_refused_with_what_was_meant() {
         (vec!["mixed", "--connections", "0"], "connections"),
         (vec!["mixed", "--duration", "0s"], "duration"),
         (vec!["mixed", "--max-failed", "200%"], "from 0% to 100%"),
+        (vec!["mixed", "--max-failed", "-1%"], "from 0% to 100%"),
+        (vec!["mixed", "--rate", "-1"], "above 0"),
+        (vec!["mixed", "--seed", "-1"], "invalid value '-1'"),
+        (vec!["mixed", "--max-p99", "-1s"], "invalid value '-1s'"),
+        (vec!["mixed", "--rate", "1e-300", "--count", "10"], "longer than 30 days"),
+        (vec!["mixed", "--rate", "0.001", "--count", "18446744073709551615"], "longer than 30 days"),
+        (vec!["mixed", "--json=/nonexistent/x"], "/nonexistent/x"),
         (vec!["mixed", "--url", "localhost:8080"], "https://chat.example.com/callback"),
         (vec!["mixed", "--ca", "/nowhere.pem", "--url", "https://127.0.0.1:1/"], "/nowhere.pem"),
     ] {

@@ -10,6 +10,7 @@ mod doctor;
 mod events;
 mod listen;
 mod load;
+mod output;
 mod send;
 mod serve;
 mod sign;
@@ -22,6 +23,7 @@ use chathook_protocol::Command;
 use clap::{Parser, Subcommand};
 use strum::IntoEnumIterator;
 
+use self::output::{print, say};
 use crate::config::nearest;
 
 /// The one gateway for every server callback of Tencent Cloud Chat.
@@ -97,6 +99,7 @@ pub async fn run() -> ExitCode {
         Call::DeadLetters(args) => dead_letters::run(&args).await,
     };
     let (message, code) = match result {
+        Ok(()) if output::is_lost() => return ExitCode::FAILURE,
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failed::Outcome(message)) => (message, 1),
         Err(Failed::Usage(message)) => (message, 2),
@@ -116,15 +119,4 @@ fn known(name: &str) -> Result<Command, Failed> {
             None => format!("unknown command `{name}`; `chathook commands` lists them"),
         })
     })
-}
-
-/// Writes to standard output. Who closed it early has seen enough.
-fn print(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
-}
-
-fn say(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::error::SendError;
+use crate::error::{OwnLimit, SendError};
 use crate::target::Target;
 
 /// How much of an answer is read; more is [`SendError::TooLarge`].
@@ -103,7 +103,10 @@ impl Connection {
     /// # Errors
     /// When nobody takes the connection, or TLS does not come about.
     pub async fn open(target: &Target, address: SocketAddr, tls: &Tls) -> Result<Self, SendError> {
-        let failed = |source| SendError::Connect { address, source };
+        let failed = |source| match OwnLimit::of(&source) {
+            Some(limit) => SendError::OwnLimit { address, source, limit },
+            None => SendError::Connect { address, source },
+        };
         let stream = TcpStream::connect(address).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
         let stream = match &tls.0 {

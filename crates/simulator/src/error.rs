@@ -24,6 +24,16 @@ pub enum SendError {
         /// What the system says.
         source: io::Error,
     },
+    /// This machine has no more for connections to give.
+    #[error("cannot connect to {address}: {source}; this machine's limit, and not the server's: {}", .limit.advice())]
+    OwnLimit {
+        /// The address that was tried last.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+        /// What there is no more of.
+        limit: OwnLimit,
+    },
     /// TLS did not come about: a certificate that is not trusted, has expired, or is another host's.
     #[error("TLS with {host} fails: {source}")]
     Tls {
@@ -47,4 +57,32 @@ pub enum SendError {
     /// More than [`MAX_ANSWER`](crate::connection::MAX_ANSWER).
     #[error("the answer is larger than {} bytes", crate::connection::MAX_ANSWER)]
     TooLarge,
+}
+
+/// What a machine runs out of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnLimit {
+    /// Files that may be open: each connection is one.
+    Files,
+    /// Local ports.
+    Ports,
+}
+
+impl OwnLimit {
+    /// Whether it is this that the system says.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        // EMFILE and ENFILE have these numbers everywhere.
+        match error.raw_os_error() {
+            Some(23 | 24) => Some(Self::Files),
+            _ if error.kind() == io::ErrorKind::AddrNotAvailable => Some(Self::Ports),
+            _ => None,
+        }
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Files => "raise `ulimit -n`, or take fewer connections",
+            Self::Ports => "no local port is left, take fewer connections",
+        }
+    }
 }

@@ -19,7 +19,7 @@ mod rng;
 pub use app::App;
 pub use client::{CHAT_WAITS, Client, Exchange, Response, Settings};
 pub use connection::{Connection, Tls};
-pub use error::SendError;
+pub use error::{OwnLimit, SendError};
 pub use flow::{Flow, UnknownFlow};
 pub use report::{Ending, Figures, Latency, Report, Threshold, Thresholds};
 pub use request::Request;

@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     extent: Extent,
     /// Flows after the warm-up.
     measured: u64,
+    /// When the flow after the last would have arrived, or the time is over; none where nobody knows yet.
+    over_at: Option<Duration>,
     is_max: bool,
 }
 
@@ -57,6 +59,10 @@ impl Plan {
             warm_up: scenario.warm_up,
             extent: scenario.extent,
             measured: 0,
+            over_at: match scenario.extent {
+                Extent::Duration(duration) => Some(scenario.warm_up + duration),
+                Extent::Count(_) => None,
+            },
             is_max: scenario.rate == Rate::Max,
         };
         plan.advance();
@@ -90,6 +96,16 @@ impl Plan {
         arrival
     }
 
+    /// Flows that were given out after the warm-up.
+    pub(crate) fn measured(&self) -> u64 {
+        self.measured
+    }
+
+    /// When the time of the plan is over, as far as that is known.
+    pub(crate) fn over_at(&self) -> Option<Duration> {
+        self.over_at
+    }
+
     /// Gives nothing out any more.
     pub(crate) fn end(&mut self) {
         self.next = None;
@@ -101,7 +117,7 @@ impl Plan {
         let (sum, _) = self.mix.last()?;
         let drawn = ((u128::from(rng.next()) * u128::from(*sum)) >> 64) as u64;
         let (_, flow) = self.mix.iter().find(|(sum, _)| drawn < *sum)?;
-        let time = self.epoch + u64::try_from(at.as_millis()).unwrap_or_default();
+        let time = self.epoch.saturating_add(u64::try_from(at.as_millis()).unwrap_or_default());
         let facts = self.society.facts(*flow, rng.next(), time);
         let counts = at >= self.warm_up;
         self.measured += u64::from(counts);
@@ -109,11 +125,15 @@ impl Plan {
     }
 
     fn advance(&mut self) {
-        self.next = self.arrivals.next().filter(|at| match self.extent {
+        let next = self.arrivals.next();
+        self.next = next.filter(|at| match self.extent {
             _ if self.is_max => true,
             Extent::Duration(duration) => *at < self.warm_up + duration,
             Extent::Count(count) => self.measured < count,
         });
+        if self.next.is_none() && self.over_at.is_none() {
+            self.over_at = next;
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Report {
     pub measured: Duration,
     /// Flows that began.
     pub flows: u64,
+    /// Flows that were due; for `max`, those that began.
+    pub flows_due: u64,
     /// Flows in a second that the scenario asks for; none for `max` and for a ramp.
     pub planned_rate: Option<f64>,
     /// Flows in a second that began.
@@ -61,7 +63,7 @@ impl Report {
     /// Whether the run came to its end, and all that was asked of it holds.
     #[must_use]
     pub fn passed(&self) -> bool {
-        self.ending != Ending::TargetLost && self.thresholds.iter().all(|threshold| threshold.holds)
+        self.ending == Ending::Completed && self.thresholds.iter().all(|threshold| threshold.holds)
     }
 }
 
@@ -72,7 +74,7 @@ impl Report {
 pub enum Ending {
     /// All was sent.
     Completed,
-    /// It was stopped.
+    /// It was stopped before all was sent.
     Stopped,
     /// Nobody took connections any more.
     TargetLost,
@@ -169,11 +171,12 @@ pub struct Thresholds {
     pub p99_before: Option<Duration>,
     /// 99 of 100 after-callbacks take no longer.
     pub p99_after: Option<Duration>,
-    /// The largest share of callbacks that fail, for whatever reason.
+    /// The largest share of callbacks that fail, for whatever reason. Where it is not set, [`FAILED`](Self::FAILED) or
+    /// what `timed_out` is, if that is more.
     pub failed: Option<f64>,
     /// The largest share of callbacks that are not answered in time.
     pub timed_out: Option<f64>,
-    /// The smallest share of the planned rate of flows that is reached.
+    /// The smallest share of the flows that were due that begin.
     pub rate: Option<f64>,
 }
 
@@ -191,6 +194,9 @@ pub struct Threshold {
 }
 
 impl Thresholds {
+    /// The share of callbacks that may fail where nothing is said about it: one of 100.
+    pub const FAILED: f64 = 0.01;
+
     /// Compares `report` with what is asked of it.
     pub(crate) fn judge(&self, report: &Report) -> Vec<Threshold> {
         let at_most = |name, limit: Option<f64>, value: f64| {
@@ -198,12 +204,13 @@ impl Thresholds {
         };
         let millis = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64() * 1e3);
         let all = &report.all;
-        let reached = report.planned_rate.map_or(1.0, |planned| report.reached_rate / planned);
+        let reached = if report.flows_due == 0 { 1.0 } else { report.flows as f64 / report.flows_due as f64 };
+        let failed = self.failed.unwrap_or_else(|| Self::FAILED.max(self.timed_out.unwrap_or_default()));
         [
             at_most("p99", millis(self.p99), all.latency_ms.p99),
             at_most("p99_before", millis(self.p99_before), report.before.latency_ms.p99),
             at_most("p99_after", millis(self.p99_after), report.after.latency_ms.p99),
-            at_most("failed", self.failed, all.share(all.failed())),
+            at_most("failed", Some(failed), all.share(all.failed())),
             at_most("timed_out", self.timed_out, all.share(all.timed_out())),
             self.rate.map(|limit| Threshold { name: "rate", limit, value: reached, holds: reached >= limit }),
         ]

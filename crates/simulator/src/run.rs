@@ -96,6 +96,9 @@ pub enum RunError {
         /// Why.
         source: SendError,
     },
+    /// It was stopped before anything was sent.
+    #[error("stopped before it began")]
+    Stopped,
     /// The system gives no threads or no runtime.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -155,20 +158,23 @@ impl Run {
     /// after that is in the report.
     pub async fn until(self, stop: impl Future<Output = ()>) -> Result<Report, RunError> {
         self.scenario.check()?;
-        let shared = Arc::new(self.shared().await?);
+        let mut stop = pin!(stop);
+        let shared = tokio::select! {
+            shared = self.shared() => Arc::new(shared?),
+            () = &mut stop => return Err(RunError::Stopped),
+        };
         // Whoever drops this future has no use for the load either.
-        let _stops = StopsOnDrop(Arc::clone(&shared));
+        let _stops = StopsOnDrop(Arc::clone(&shared), None);
         let (tallies, mut ended) = self.start(&shared)?;
-        shared.all_opened(self.scenario.connections, self.scenario.console.timeout).await;
+        tokio::select! {
+            () = shared.all_opened(self.scenario.connections, self.scenario.console.timeout) => {}
+            () = &mut stop => shared.stop(Ending::Stopped, None),
+        }
         let started = Instant::now();
         shared.agenda().start(started);
         shared.ready.notify_waiters();
-        thread::Builder::new().name("pacer".to_owned()).spawn({
-            let shared = Arc::clone(&shared);
-            move || pacer::run(&shared)
-        })?;
+        shared.spawn("pacer", pacer::run)?;
 
-        let mut stop = pin!(stop);
         let mut tick = tokio::time::interval(TICK);
         let mut seen = Seen { at: started, callbacks: 0 };
         loop {
@@ -234,7 +240,7 @@ impl Run {
             let lanes = (worker..self.scenario.connections).step_by(workers);
             let lanes: Vec<_> = lanes.map(|number| Lane::new(Arc::clone(shared), Arc::clone(&tally), number)).collect();
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-            let (alive, stops) = (alive.clone(), StopsOnDrop(Arc::clone(shared)));
+            let (alive, stops) = (alive.clone(), StopsOnDrop(Arc::clone(shared), Some("a thread that sends died")));
             thread::Builder::new().name(format!("worker-{worker}")).spawn(move || {
                 runtime.block_on(async {
                     let mut running: JoinSet<()> = lanes.into_iter().map(Lane::run).collect();
@@ -278,10 +284,11 @@ impl Run {
     fn total(&self) -> Option<Duration> {
         match (self.scenario.extent, self.scenario.rate) {
             (Extent::Duration(duration), _) => Some(self.scenario.warm_up + duration),
-            (Extent::Count(count), Rate::Constant(rate) | Rate::Poisson(rate)) => {
-                Some(self.scenario.warm_up + Duration::from_secs_f64(count as f64 / rate))
+            (Extent::Count(_), Rate::Max) => None,
+            (Extent::Count(count), rate) => {
+                let seconds = rate.seconds(count, self.scenario.warm_up);
+                Duration::try_from_secs_f64(seconds).ok().map(|time| self.scenario.warm_up + time)
             }
-            (Extent::Count(_), Rate::Ramp { .. } | Rate::Max) => None,
         }
     }
 
@@ -291,10 +298,13 @@ impl Run {
             sum.add(&tally.lock().unwrap_or_else(PoisonError::into_inner));
         }
         let (ending, problem) = shared.stopped().clone().unwrap_or((Ending::Completed, None));
+        let (over_at, due) = {
+            let agenda = shared.agenda();
+            (agenda.plan().over_at(), agenda.plan().measured())
+        };
         let elapsed = started.elapsed();
         // The time that the last answers took is no time in which anything arrived.
-        let total = self.total().filter(|total| *total < elapsed).unwrap_or(elapsed);
-        let measured = total.saturating_sub(self.scenario.warm_up);
+        let measured = over_at.unwrap_or(elapsed).min(elapsed).saturating_sub(self.scenario.warm_up);
         let per_second = |count: u64| if measured.is_zero() { 0.0 } else { count as f64 / measured.as_secs_f64() };
         let all = sum.together(None);
         let mut report = Report {
@@ -304,6 +314,7 @@ impl Run {
             ending,
             measured,
             flows: sum.flows,
+            flows_due: if self.scenario.rate == Rate::Max { sum.flows } else { due },
             planned_rate: match self.scenario.rate {
                 Rate::Constant(rate) | Rate::Poisson(rate) => Some(rate),
                 Rate::Ramp { .. } | Rate::Max => None,
@@ -382,6 +393,12 @@ impl Shared {
         self.ready.notify_waiters();
     }
 
+    /// Runs `what` on a thread of its own. When it dies, so does the run.
+    fn spawn(self: &Arc<Self>, name: &'static str, what: impl FnOnce(&Self) + Send + 'static) -> std::io::Result<()> {
+        let stops = StopsOnDrop(Arc::clone(self), Some("the clock of the run died"));
+        thread::Builder::new().name(name.to_owned()).spawn(move || what(&stops.0)).map(drop)
+    }
+
     fn opened(&self) {
         self.opened.send_modify(|opened| *opened += 1);
     }
@@ -408,16 +425,43 @@ impl Shared {
     }
 }
 
-struct StopsOnDrop(Arc<Shared>);
+/// Ends what is not over yet, and says why.
+struct StopsOnDrop(Arc<Shared>, Option<&'static str>);
 
 impl Drop for StopsOnDrop {
     fn drop(&mut self) {
         if !self.0.agenda().is_over() {
-            self.0.stop(Ending::Stopped, None);
+            self.0.stop(Ending::Stopped, self.1.map(str::to_owned));
         }
     }
 }
 
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
+    use super::{App, Arc, Ending, Run, Scenario};
+
+    #[tokio::test]
+    async fn a_clock_that_dies_ends_the_run() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let run = Run::new(Scenario::load("mixed").unwrap(), [url.parse().unwrap()], App::unsigned(1));
+        let shared = Arc::new(run.shared().await.unwrap());
+        shared
+            .spawn("pacer", |shared| panic!("with {} connections waiting", shared.waiting.load(Ordering::SeqCst)))
+            .unwrap();
+        let ended = async {
+            while !shared.is_stopped() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it ends");
+        assert_eq!(*shared.stopped(), Some((Ending::Stopped, Some("the clock of the run died".to_owned()))));
+    }
 }

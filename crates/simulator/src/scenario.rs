@@ -2,11 +2,12 @@
 
 mod rate;
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use serde::de::{Deserializer, Visitor};
 use toml::{Table, Value};
 
 pub(crate) use self::rate::Arrivals;
@@ -26,7 +27,8 @@ pub struct Scenario {
     pub name: String,
     /// What it plays, in a sentence.
     pub description: String,
-    /// The same seed sends the same.
+    /// The same seed sends the same flows, among the same users, with the same contents, at the same distances in time. What
+    /// counts from the instant that a run begins differs: times, and the numbers and keys of messages.
     pub seed: u64,
     /// How long it lasts, the warm-up not counted.
     pub extent: Extent,
@@ -104,6 +106,9 @@ pub enum ScenarioError {
     /// Not TOML.
     #[error("not TOML: {0}")]
     Toml(String),
+    /// TOML, but a key is missing, or a value is of another type.
+    #[error("{0}")]
+    Value(String),
     /// A key that no scenario has.
     #[error("unknown key `{key}`{}", did_you_mean(.nearest.as_deref()))]
     UnknownKey {
@@ -133,7 +138,7 @@ fn built_in() -> String {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    name: String,
+    name: Option<String>,
     #[serde(default)]
     description: String,
     #[serde(default = "one")]
@@ -220,8 +225,18 @@ fn connections() -> usize {
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map(Some).map_err(|error| D::Error::custom(format_args!("`{text}`: {error}")))
+    struct Text;
+    impl Visitor<'_> for Text {
+        type Value = Duration;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a time in quotes, such as \"3s\"")
+        }
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Duration, E> {
+            let wrong = |error| E::custom(format_args!("`{text}` is no time, such as \"3s\": {error}"));
+            humantime::parse_duration(text).map_err(wrong)
+        }
+    }
+    deserializer.deserialize_str(Text).map(Some)
 }
 
 impl Scenario {
@@ -230,10 +245,15 @@ impl Scenario {
     /// # Errors
     /// When it is not TOML, has a key or a name that nobody knows, or could not be run.
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
-        let table: Table = text.parse().map_err(toml_error)?;
+        Self::read(text, "unnamed")
+    }
+
+    /// Reads a scenario that is called `name`, unless it says otherwise.
+    fn read(text: &str, name: &str) -> Result<Self, ScenarioError> {
+        let table: Table = text.parse().map_err(|error| ScenarioError::Toml(with_place(&error, text, false)))?;
         check_keys(&table)?;
-        let file: File = toml::from_str(text).map_err(toml_error)?;
-        file.try_into()
+        let file: File = toml::from_str(text).map_err(|error| ScenarioError::Value(with_place(&error, text, true)))?;
+        file.named(name)
     }
 
     /// A built-in scenario by its name, or one from a file.
@@ -245,7 +265,7 @@ impl Scenario {
             return Self::parse(&text);
         }
         match std::fs::read_to_string(Path::new(name)) {
-            Ok(text) => Self::parse(&text),
+            Ok(text) => Self::read(&text, &Path::new(name).file_stem().unwrap_or_default().to_string_lossy()),
             Err(source) if source.kind() == std::io::ErrorKind::NotFound && !name.ends_with(".toml") => {
                 let names = Self::built_in_names();
                 let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
@@ -286,9 +306,7 @@ impl Scenario {
         if self.mix.iter().map(|(_, weight)| u64::from(*weight)).sum::<u64>() > u64::from(u32::MAX) {
             return invalid("mix", "the weights are too large together");
         }
-        if self.population.users < 2 {
-            return invalid("population.users", "has to be at least 2: one sends, one receives");
-        }
+        self.population.check()?;
         match self.extent {
             Extent::Duration(duration) if duration.is_zero() => return invalid("duration", "has to be above 0"),
             Extent::Duration(duration) if duration > MAX_DURATION => {
@@ -306,17 +324,59 @@ impl Scenario {
         if self.console.retries > 100 || self.console.retry_after > Duration::from_mins(10) {
             return invalid("console.retries", "are 100 at most, and 10 minutes apart at most");
         }
-        self.rate.check().map_err(|error| ScenarioError::Invalid { key: "rate", problem: error.to_string() })
+        self.rate.check().map_err(|error| ScenarioError::Invalid { key: "rate", problem: error.to_string() })?;
+        if let Extent::Count(count) = self.extent
+            && self.rate.seconds(count, self.warm_up) > MAX_DURATION.as_secs_f64()
+        {
+            return invalid("count", &format!("{count} flows take longer than 30 days at this rate"));
+        }
+        let Thresholds { failed, timed_out, rate, .. } = self.thresholds;
+        for (key, share) in
+            [("thresholds.failed", failed), ("thresholds.timed_out", timed_out), ("thresholds.rate", rate)]
+        {
+            if share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+                return invalid(key, "is a share, from 0 to 1");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Population {
+    /// No machine keeps count of more.
+    const MOST: u32 = 1_000_000;
+
+    fn check(&self) -> Result<(), ScenarioError> {
+        let invalid = |key, problem: String| Err(ScenarioError::Invalid { key, problem });
+        if self.users < 2 {
+            return invalid("population.users", "has to be at least 2: one sends, one receives".to_owned());
+        }
+        for (key, number) in [
+            ("population.users", self.users),
+            ("population.groups", self.groups),
+            ("population.communities", self.communities),
+            ("population.topics", self.topics),
+            ("population.live_rooms", self.live_rooms),
+            ("population.channels", self.channels),
+        ] {
+            if number > Self::MOST {
+                return invalid(key, format!("has to be at most {}", Self::MOST));
+            }
+        }
+        if u64::from(self.communities) * u64::from(self.topics) > u64::from(Self::MOST) {
+            return invalid("population.topics", format!("have to be at most {} in all communities", Self::MOST));
+        }
+        Ok(())
     }
 }
 
 /// Nobody watches a run for longer.
 const MAX_DURATION: Duration = Duration::from_hours(30 * 24);
 
-impl TryFrom<File> for Scenario {
-    type Error = ScenarioError;
-
-    fn try_from(file: File) -> Result<Self, ScenarioError> {
+impl File {
+    /// The scenario, called `name` unless it says otherwise.
+    fn named(self, name: &str) -> Result<Scenario, ScenarioError> {
+        let file = self;
         let extent = match (file.duration, file.count) {
             (Some(duration), None) => Extent::Duration(duration),
             (None, Some(count)) => Extent::Count(count),
@@ -327,8 +387,8 @@ impl TryFrom<File> for Scenario {
             }
         };
         let defaults = Console::default();
-        let scenario = Self {
-            name: file.name,
+        let scenario = Scenario {
+            name: file.name.unwrap_or_else(|| name.to_owned()),
             description: file.description,
             seed: file.seed,
             extent,
@@ -387,11 +447,20 @@ fn check_keys(file: &Table) -> Result<(), ScenarioError> {
             return Err(ScenarioError::UnknownKey { key: path, nearest });
         }
     }
-    Ok(())
+    match ["rate", "mix"].into_iter().find(|key| !file.contains_key(*key)) {
+        Some(key) => Err(ScenarioError::Invalid { key, problem: "is missing".to_owned() }),
+        None => Ok(()),
+    }
 }
 
-/// The message with its place, and without the lines of the file that TOML draws around it.
-#[expect(clippy::needless_pass_by_value, reason = "it is given away by map_err")]
-fn toml_error(error: toml::de::Error) -> ScenarioError {
-    ScenarioError::Toml(error.to_string().trim_end().to_owned())
+/// What TOML says, with the line, and the key that stands there.
+fn with_place(error: &toml::de::Error, text: &str, has_key: bool) -> String {
+    let message = error.message().trim_end().replace('\n', ", ");
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return message };
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default();
+    match line.split_once('=').filter(|_| has_key) {
+        Some((key, _)) => format!("line {}: {}: {message}", number + 1, key.trim()),
+        None => format!("line {}: {message}", number + 1),
+    }
 }

@@ -16,6 +16,8 @@ pub struct Target {
     /// What stands in the `Host` header: the port only where it is not the scheme's own.
     authority: String,
     path: String,
+    /// Where it was found to be, once it is to stay there.
+    addresses: Option<Vec<SocketAddr>>,
 }
 
 /// Why a URL is none that callbacks can be sent to.
@@ -67,7 +69,7 @@ impl Target {
         };
         let authority = if port == default { authority.host() } else { authority.as_str() };
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        Ok(Self { is_https, host, port, authority: authority.to_owned(), path: uri.path().to_owned() })
+        Ok(Self { is_https, host, port, authority: authority.to_owned(), path: uri.path().to_owned(), addresses: None })
     }
 
     /// Whether TLS is spoken.
@@ -99,11 +101,23 @@ impl Target {
         &self.path
     }
 
-    /// Looks up the addresses of the host, as often as it is called.
+    /// Looks the host up, once and for all: whoever asks for its addresses from now on gets these.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub async fn pinned(self) -> Result<Self, SendError> {
+        let addresses = self.resolve().await?;
+        Ok(Self { addresses: Some(addresses), ..self })
+    }
+
+    /// Looks up the addresses of the host, as often as it is called, unless it is [`pinned`](Self::pinned).
     ///
     /// # Errors
     /// When there are none.
     pub async fn resolve(&self) -> Result<Vec<SocketAddr>, SendError> {
+        if let Some(addresses) = &self.addresses {
+            return Ok(addresses.clone());
+        }
         let failed = |source| SendError::Resolve { host: self.host.clone(), source };
         let addresses: Vec<_> =
             tokio::net::lookup_host((self.host.as_str(), self.port)).await.map_err(failed)?.collect();
@@ -168,6 +182,14 @@ mod tests {
         assert!(matches!(Target::parse("http://a:0/"), Err(TargetError::Host(_))));
         assert!(matches!(Target::parse("http://u:p@a/"), Err(TargetError::UserInfo)));
         assert!(matches!(Target::parse("http://a/?x=1"), Err(TargetError::Query(_))));
+    }
+
+    #[tokio::test]
+    async fn what_was_looked_up_once_stays_where_it_was() {
+        let target = Target::parse("http://localhost:81/").unwrap().pinned().await.unwrap();
+        // Nobody knows the name by now.
+        let moved = Target { host: "moved.invalid".to_owned(), ..target.clone() };
+        assert_eq!(moved.resolve().await.unwrap(), target.resolve().await.unwrap());
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //! counts as failed, and the console's policy for time-outs decides about the event.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chathook_protocol::reply::AnswerError;
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::client::CHAT_WAITS;
-use crate::error::SendError;
+use crate::error::{OwnLimit, SendError};
 
 /// What Chat does with one answer.
 #[derive(Debug, Clone)]
@@ -86,6 +87,12 @@ pub enum Failure {
     /// Nobody takes connections, or TLS fails.
     #[error("no connection: {0}")]
     Unreachable(String),
+    /// This machine has no more open files to give: see `ulimit -n`.
+    #[error("{0}")]
+    OutOfFiles(String),
+    /// This machine has no more local ports to give.
+    #[error("{0}")]
+    OutOfPorts(String),
     /// The connection ended before the answer was whole.
     #[error("the connection ended before the answer was whole")]
     Closed,
@@ -98,7 +105,7 @@ pub enum Failure {
     /// The body is not a JSON object.
     #[error("the answer is not a JSON object")]
     NotJson,
-    /// A field is missing that every answer has.
+    /// A field is missing that every answer has, or every answer to this command.
     #[error("{0} is missing")]
     MissingField(&'static str),
     /// `ErrorCode` is none of those that the command's page has.
@@ -126,6 +133,8 @@ impl From<&SendError> for Failure {
             SendError::TimedOut(_) => Self::TimedOut,
             SendError::Closed(_) => Self::Closed,
             SendError::NotHttp(_) | SendError::TooLarge => Self::NotHttp(error.to_string()),
+            SendError::OwnLimit { limit: OwnLimit::Files, .. } => Self::OutOfFiles(error.to_string()),
+            SendError::OwnLimit { limit: OwnLimit::Ports, .. } => Self::OutOfPorts(error.to_string()),
             SendError::Resolve { .. } | SendError::Connect { .. } | SendError::Tls { .. } | SendError::TlsSetup(_) => {
                 Self::Unreachable(error.to_string())
             }
@@ -208,16 +217,22 @@ impl Verdict {
             return Self::Failed(Failure::Status(status));
         }
         let decided = command.filter(|command| command.phase() == Phase::Before);
-        if answer == Answer::OK.body() {
+        if answer == Answer::OK.body() && !decided.is_some_and(needs_more) {
             return if decided.is_some() { Self::Allowed } else { Self::Acknowledged };
         }
-        if let Err(failure) = Basics::check(answer) {
+        if let Err(failure) = Basics::check(command, answer) {
             return Self::Failed(failure);
         }
         let Some(command) = decided else { return Self::Acknowledged };
         let callback = AnyCallback::decode(command, sent).callback;
         let asked = callback.map(|callback| callback.payload().asked()).unwrap_or_default();
         match AnyDecision::read(command, answer, &asked) {
+            // Chat ignores the ErrorCode here, and takes any ResultCode but 0 for a refusal.
+            Ok(_) | Err(AnswerError::Failed(_) | AnswerError::Illegal(IllegalDecision::CodeOutOfRange { .. }))
+                if is_asked_of_friends(command) =>
+            {
+                Self::of_friends(answer, &asked)
+            }
             Ok(decision) => Self::decided(command, &decision, answer),
             Err(error) => Self::Failed(error.into()),
         }
@@ -236,6 +251,27 @@ impl Verdict {
                     Some(code) => code,
                 },
             },
+        }
+    }
+
+    /// One verdict for each user asked about, in `ResultItem`.
+    fn of_friends(answer: &[u8], asked: &[UserId]) -> Self {
+        let items = serde_json::from_slice(answer).ok().and_then(|Friends { result_item }| result_item);
+        let Some(items) = items.filter(|items| !items.is_empty()) else {
+            return Self::Failed(Failure::MissingField("ResultItem"));
+        };
+        let is_answered = |user: &UserId| items.iter().any(|item| item.to == *user);
+        if items.len() != asked.len() || !asked.iter().all(is_answered) {
+            return Self::Failed(AnswerError::Verdicts.into());
+        }
+        let refusals = || items.iter().filter(|item| item.result_code != 0);
+        match refusals().count() {
+            0 => Self::Allowed,
+            all if all == items.len() => Self::Refused {
+                // What the client sees of other codes is not documented.
+                code: refusals().map(|item| item.result_code).find(|code| FRIEND_CODES.contains(code)).unwrap_or(0),
+            },
+            _ => Self::Partial { refused: refusals().map(|item| item.to.clone()).collect() },
         }
     }
 
@@ -298,12 +334,26 @@ impl fmt::Display for Verdict {
 fn general_code(command: Command) -> u32 {
     match (command, command.family()) {
         (Command::C2cBeforeSendMsg | Command::OfficialAccountBeforeCreateOfficialAccount, _) => 20_006,
+        // Its page names no code.
+        (Command::GroupBeforeInviteJoinGroup, _) => 0,
         (Command::OfficialAccountBeforeSendMsg, _) | (_, Family::Group) => 10_016,
         _ => 0,
     }
 }
 
-/// What every answer has.
+/// Those whose `ResultCode` refuses a friend, and is shown to the client.
+const FRIEND_CODES: RangeInclusive<u32> = 38_000..=39_000;
+
+fn is_asked_of_friends(command: Command) -> bool {
+    matches!(command, Command::SnsPrevFriendAdd | Command::SnsPrevFriendResponse)
+}
+
+/// Whether the plain OK is no answer to it.
+fn needs_more(command: Command) -> bool {
+    is_asked_of_friends(command) || command == Command::ChatbotOnC2cSignalMessage
+}
+
+/// What every answer has, and the one field that every answer to a signal for a bot has.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Basics<'a> {
@@ -313,10 +363,12 @@ struct Basics<'a> {
     error_code: Option<&'a RawValue>,
     #[serde(borrow)]
     error_info: Option<&'a RawValue>,
+    #[serde(borrow)]
+    rsp_data: Option<&'a RawValue>,
 }
 
 impl Basics<'_> {
-    fn check(answer: &[u8]) -> Result<(), Failure> {
+    fn check(command: Option<Command>, answer: &[u8]) -> Result<(), Failure> {
         // A struct would be read from an array too.
         let is_object = answer.trim_ascii_start().starts_with(b"{");
         let basics: Basics<'_> = serde_json::from_slice(answer).ok().filter(|_| is_object).ok_or(Failure::NotJson)?;
@@ -326,6 +378,11 @@ impl Basics<'_> {
             if field.is_none() {
                 return Err(Failure::MissingField(name));
             }
+        }
+        // With any other code there is no content.
+        let has_content = basics.error_code.is_some_and(|code| code.get() == "0");
+        if command == Some(Command::ChatbotOnC2cSignalMessage) && has_content && basics.rsp_data.is_none() {
+            return Err(Failure::MissingField("RspData"));
         }
         Ok(())
     }
@@ -352,6 +409,12 @@ struct Refused {
     members: Option<Vec<UserId>>,
     #[serde(rename = "RefusedSubscribers_Account")]
     subscribers: Option<Vec<UserId>>,
+}
+
+/// The answer about friends.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Friends {
     result_item: Option<Vec<ResultItem>>,
 }
 
@@ -366,9 +429,6 @@ struct ResultItem {
 impl Refused {
     fn of(answer: &[u8]) -> Vec<UserId> {
         let refused: Self = serde_json::from_slice(answer).unwrap_or_default();
-        let friends = refused.result_item.unwrap_or_default().into_iter();
-        let friends = friends.filter(|item| item.result_code != 0).map(|item| item.to);
-        let members = refused.members.or(refused.subscribers).unwrap_or_default();
-        members.into_iter().chain(friends).collect()
+        refused.members.or(refused.subscribers).unwrap_or_default()
     }
 }

@@ -60,12 +60,21 @@ pub(super) async fn run(args: Args) -> Result<(), Failed> {
     let commands = Commands::new(args.commands.clone());
     commands.check().map_err(|error| Failed::Usage(format!("--commands: {}", error.problem)))?;
     let mut findings = Findings::new(args.url.clone(), args.json);
-    if let Some(unseen) = examine(&args, &commands, &mut findings).await? {
+    let (unseen, is_refused) = match examine(&args, &commands, &mut findings).await {
+        Ok(unseen) => (unseen, false),
+        // What was found until then is told all the same.
+        Err(Failed::Usage(problem) | Failed::Outcome(problem)) => {
+            findings.note(Finding::wrong("arguments", problem));
+            (Some("the server"), true)
+        }
+    };
+    if let Some(unseen) = unseen {
         findings.note(Finding::skipped(unseen, "not looked at until what is wrong above is mended"));
     }
     findings.end().map_err(|error| Failed::Outcome(error.to_string()))?;
     match findings.count(Level::Wrong) {
         0 => Ok(()),
+        _ if is_refused => Err(Failed::Usage(String::new())),
         _ => Err(Failed::Outcome(String::new())),
     }
 }

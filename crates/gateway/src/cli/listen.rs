@@ -2,25 +2,30 @@
 
 mod answers;
 mod json;
+mod printer;
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{self, Bytes};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
-use anstream::stdout;
 use anstyle::{AnsiColor, Style};
 use chathook_protocol::signature::{self, SignatureError};
 use chathook_protocol::{Event, Query};
+use serde::de::IgnoredAny;
 use tokio::sync::Notify;
 
 use self::answers::{Answer, Answers};
-use super::{Failed, print};
+use self::printer::Printer;
+use super::Failed;
+use super::output::{beginning, print, printable, printable_lines};
+use crate::shutdown::{Signals, Stop as _, Urgency};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -48,6 +53,11 @@ pub(super) struct Args {
 const MAX_BODY: usize = 16 << 20;
 /// How far from now `RequestTime` may be. Docs: 269/32431.
 const MAX_AGE: Duration = Duration::from_mins(1);
+/// What is left after a signal for answers on their way, and then for who reads the output.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What stands before each line about a callback but the first.
+const MARGIN: &str = "  ";
 
 const DIM: Style = Style::new().dimmed();
 const NAME: Style = Style::new().bold();
@@ -62,6 +72,7 @@ struct Listener {
     most: u64,
     seen: AtomicU64,
     enough: Notify,
+    printer: Printer,
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failed> {
@@ -80,50 +91,87 @@ pub(super) async fn run(args: Args) -> Result<(), Failed> {
         most: args.count.unwrap_or(u64::MAX),
         seen: AtomicU64::new(0),
         enough: Notify::new(),
+        printer: Printer::start().map_err(failed)?,
     });
     let data = listener.clone();
     let app = move || {
         App::new().app_data(data.clone()).app_data(web::PayloadConfig::new(MAX_BODY)).default_service(web::to(heard))
     };
-    let server = HttpServer::new(app).workers(1).listen(socket).map_err(failed)?.run();
+    let mut signals = Signals::new().map_err(failed)?;
+    let server = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(GRACE.as_secs());
+    let mut server = pin!(server.listen(socket).map_err(failed)?.run());
     let handle = server.handle();
-    let ended = async {
-        listener.enough.notified().await;
-        handle.stop(true).await;
+    let signal = tokio::select! {
+        ended = &mut server => return ended.map_err(failed),
+        () = listener.enough.notified() => None,
+        urgency = signals.first() => Some(urgency),
     };
-    tokio::join!(server, async {
-        tokio::select! {
-            () = ended => {}
-            // Ctrl-C ends the server by itself.
-            _ = tokio::signal::ctrl_c() => {}
+    let is_orderly = signal != Some(Urgency::Prompt);
+    let end = async {
+        let (ended, ()) = tokio::join!(server, handle.stop(is_orderly));
+        let printed = listener.printer.finish();
+        match signal {
+            None => printed.await,
+            // Who has stopped reading may never go on.
+            Some(_) => _ = tokio::time::timeout(GRACE, printed).await,
         }
-    })
-    .0
-    .map_err(failed)
+        ended.map_err(failed)
+    };
+    tokio::select! {
+        ended = end => ended,
+        _ = signals.first() => Ok(()),
+    }
 }
 
-async fn heard(listener: web::Data<Listener>, request: HttpRequest, body: Bytes) -> HttpResponse {
-    let event = Event::read(Query::parse(request.query_string()), body);
+async fn heard(
+    listener: web::Data<Listener>,
+    request: HttpRequest,
+    body: Result<Bytes, actix_web::Error>,
+) -> Result<HttpResponse, actix_web::Error> {
+    let query = Query::parse(request.query_string());
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => {
+            listener.printer.print(Listener::refusal(&request, &query, &error)).await;
+            return Err(error);
+        }
+    };
+    let event = Event::read(query, body);
     let answer = listener.answers.to(event.command().as_str(), event.body());
     let mut text = listener.headline(&request, &event);
     if !listener.is_short {
         describe(&mut text, &event);
         describe_answer(&mut text, &answer);
     }
-    show(&text);
+    listener.printer.print(text).await;
     tokio::time::sleep(answer.delay).await;
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let mut response = HttpResponse::build(status);
     if listener.seen.fetch_add(1, Ordering::Relaxed) + 1 >= listener.most {
         listener.enough.notify_one();
+        response.force_close();
     }
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
-    HttpResponse::build(status).insert_header((CONTENT_TYPE, "application/json")).body(answer.body)
+    Ok(response.insert_header((CONTENT_TYPE, "application/json")).body(answer.body))
 }
 
 impl Listener {
+    /// What was not taken in, from where, and why.
+    fn refusal(request: &HttpRequest, query: &Query, error: &actix_web::Error) -> String {
+        let mut line = time(SystemTime::now());
+        let command = query.command.as_ref().map_or("", |command| command.as_str());
+        let _ =
+            write!(line, "{BAD}refused{BAD:#} {NAME}{}{NAME:#}: {}", printable(command), printable(&error.to_string()));
+        if let Some(length) = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()) {
+            let _ = write!(line, " ({} bytes)", printable(length));
+        }
+        from(&mut line, request);
+        line
+    }
+
     /// When, what, from where, and whether it is genuine.
     fn headline(&self, request: &HttpRequest, event: &Event) -> String {
         let now = SystemTime::now();
-        let mut line = format!("{DIM}{}{DIM:#} ", humantime::format_rfc3339_millis(now));
+        let mut line = time(now);
         let _ = match (event.command().known(), event.body().is_empty()) {
             (_, true) => write!(line, "{NAME}empty body{NAME:#} (the console's check)"),
             (Some(command), false) => write!(line, "{NAME}{command}{NAME:#} {}", command.phase()),
@@ -132,9 +180,7 @@ impl Listener {
         if request.method() != actix_web::http::Method::POST {
             let _ = write!(line, " {ODD}{}{ODD:#}", request.method());
         }
-        if let Some(peer) = request.peer_addr() {
-            let _ = write!(line, " {DIM}from {}{DIM:#}", peer.ip());
-        }
+        from(&mut line, request);
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let tokens = self.tokens.iter().map(String::as_str);
         let _ = match (event.query().sign.is_some(), signature::verify(event.query(), tokens, now, MAX_AGE)) {
@@ -147,6 +193,16 @@ impl Listener {
             (false, Err(_)) => write!(line, " {BAD}not signed{BAD:#}"),
         };
         line
+    }
+}
+
+fn time(now: SystemTime) -> String {
+    format!("{DIM}{}{DIM:#} ", humantime::format_rfc3339_millis(now))
+}
+
+fn from(line: &mut String, request: &HttpRequest) {
+    if let Some(peer) = request.peer_addr() {
+        let _ = write!(line, " {DIM}from {}{DIM:#}", peer.ip());
     }
 }
 
@@ -165,13 +221,18 @@ fn describe(text: &mut String, event: &Event) {
     }
     if let Some(Err(error)) = event.callback() {
         let path = if error.path.is_empty() { "/" } else { &error.path };
-        let _ = write!(text, "\n  {BAD}cannot be read{BAD:#} at {}: {}", printable(path), error.source);
+        let _ = write!(
+            text,
+            "\n  {BAD}cannot be read{BAD:#} at {}: {}",
+            printable(path),
+            printable(&error.source.to_string())
+        );
     }
     for pointer in event.unread() {
         let _ = write!(text, "\n  {ODD}unread{ODD:#} {}", printable(pointer));
     }
     let _ = write!(text, "\n  {DIM}body{DIM:#}   ");
-    json::pretty(text, &String::from_utf8_lossy(event.body()), "  ");
+    describe_body(text, event.body());
 }
 
 fn describe_answer(text: &mut String, answer: &Answer) {
@@ -182,16 +243,16 @@ fn describe_answer(text: &mut String, answer: &Answer) {
     if !answer.delay.is_zero() {
         let _ = write!(text, "{ODD}after {}{ODD:#} ", humantime::format_duration(answer.delay));
     }
-    json::pretty(text, &answer.body, "  ");
+    describe_body(text, answer.body.as_bytes());
 }
 
-/// What strangers sent, without what a terminal would obey.
-fn printable(text: &str) -> String {
-    text.chars().map(|it| if it.is_control() { '\u{fffd}' } else { it }).collect()
-}
-
-/// Writes to standard output, in colour where that is a terminal. Who closed it early has seen enough.
-fn show(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(stdout().lock(), "{text}");
+fn describe_body(text: &mut String, body: &[u8]) {
+    let (shown, more) = beginning(body);
+    match serde_json::from_slice::<IgnoredAny>(body) {
+        Ok(_) => json::pretty(text, &shown, MARGIN),
+        Err(_) => text.push_str(&printable_lines(&shown, MARGIN)),
+    }
+    if more > 0 {
+        let _ = write!(text, "\n{MARGIN}{DIM}... {more} bytes more{DIM:#}");
+    }
 }

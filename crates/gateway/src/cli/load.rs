@@ -2,13 +2,16 @@
 
 mod progress;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chathook_simulator::{
     Ending, Extent, Flow, Rate, Report, Run, RunError, Scenario, ScenarioError, SendError, Target, Threshold,
 };
 use serde::Serialize;
+use tokio::sync::oneshot;
 
 use super::backend::{Backend, Consent};
 use super::{Failed, print};
@@ -49,22 +52,23 @@ pub(super) struct Args {
 #[command(next_help_heading = "In place of what the scenario says")]
 struct Changes {
     /// Flows that arrive in a second, evenly spaced: 500, 10000/min, or max for as many as are answered.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     rate: Option<Rate>,
     /// How long it lasts, such as 30s. The warm-up comes before.
-    #[arg(long, value_parser = humantime::parse_duration, conflicts_with = "count")]
+    #[arg(long, value_parser = humantime::parse_duration, conflicts_with = "count", allow_hyphen_values = true)]
     duration: Option<Duration>,
     /// How many flows there are.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     count: Option<u64>,
     /// How long is sent before anything counts.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, allow_hyphen_values = true)]
     warm_up: Option<Duration>,
     /// Connections that are kept.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     connections: Option<usize>,
-    /// The same seed sends the same.
-    #[arg(long, value_name = "NUMBER")]
+    /// The same seed draws the same flows, users, contents and times of arrival; dates, and the numbers and keys of messages,
+    /// count from the instant that the run begins.
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     seed: Option<u64>,
     /// Flows or commands with their weights, such as one-to-one=3,State.StateChange=1.
     #[arg(long, value_name = "NAME=WEIGHT", value_delimiter = ',', value_parser = weighted)]
@@ -76,22 +80,23 @@ struct Changes {
 #[command(next_help_heading = "Exit code 1 unless")]
 struct Limits {
     /// 99 of 100 callbacks take no longer, such as 300ms.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, allow_hyphen_values = true)]
     max_p99: Option<Duration>,
     /// 99 of 100 before-callbacks take no longer.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, allow_hyphen_values = true)]
     max_p99_before: Option<Duration>,
     /// 99 of 100 after-callbacks take no longer.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, allow_hyphen_values = true)]
     max_p99_after: Option<Duration>,
-    /// No larger share fails, for whatever reason: 0.1% or 0.001.
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    /// No larger share fails, for whatever reason: 0.1% or 0.001. Where neither this nor the scenario says it, 1%, or what
+    /// --max-timed-out is, if that is more.
+    #[arg(long, value_name = "SHARE", value_parser = share, allow_hyphen_values = true)]
     max_failed: Option<f64>,
     /// No larger share is not answered within two seconds.
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    #[arg(long, value_name = "SHARE", value_parser = share, allow_hyphen_values = true)]
     max_timed_out: Option<f64>,
-    /// That share of the rate is reached, such as 99%.
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    /// That share of the flows begins that are due, such as 99%.
+    #[arg(long, value_name = "SHARE", value_parser = share, allow_hyphen_values = true)]
     min_rate: Option<f64>,
 }
 
@@ -103,27 +108,49 @@ pub(super) async fn run(args: Args) -> Result<(), Failed> {
         return print_built_in(&args.scenario);
     }
     let scenario = scenario(&args)?;
-    for target in &args.url {
-        args.consent.check(target).await?;
+    let mut targets = Vec::new();
+    for target in args.url {
+        // What was checked is what is connected to, whatever the name is said to be a moment later.
+        let target = look_up(target).await?;
+        args.consent.check(&target).await?;
+        targets.push(target);
     }
+    let output = Output::open(args.json)?;
 
     let mut signals = Signals::new().map_err(|error| Failed::Outcome(error.to_string()))?;
-    let run = Run::new(scenario, args.url, args.backend.app()).ca(args.backend.ca).workers(args.threads);
+    let has_limit = scenario.thresholds.failed.is_some();
+    let run = Run::new(scenario, targets, args.backend.app()).ca(args.backend.ca).workers(args.threads);
     let shown = tokio::spawn(progress::show(run.progress()));
-    let report = run
-        .until(async {
-            signals.first().await;
-        })
-        .await;
+    let (stop, stopped) = oneshot::channel();
+    let hurry = async {
+        signals.first().await;
+        let _ = stop.send(());
+        signals.first().await;
+    };
+    let report = tokio::select! {
+        report = run.until(async { let _ = stopped.await; }) => Some(report),
+        () = hurry => None,
+    };
     let _ = shown.await;
+    let report = report.ok_or_else(|| Failed::Outcome("stopped at once, without a report".to_owned()))?;
     let report = report.map_err(|error| match error {
         RunError::Scenario(_) | RunError::NoTarget | RunError::Unreachable { source: SendError::TlsSetup(_), .. } => {
             Failed::Usage(error.to_string())
         }
         error => Failed::Outcome(error.to_string()),
     })?;
-    hand_over(&report, args.json)?;
-    judge(&report)
+    output.write(&report)?;
+    judge(&report, has_limit)
+}
+
+/// Nobody waits longer for a name to be looked up.
+const LOOK_UP: Duration = Duration::from_secs(5);
+
+async fn look_up(target: Target) -> Result<Target, Failed> {
+    let host = target.host().to_owned();
+    let pinned = tokio::time::timeout(LOOK_UP, target.pinned()).await;
+    let pinned = pinned.map_err(|_| Failed::Outcome(format!("{host}: no answer to the look-up")))?;
+    pinned.map_err(|error| Failed::Outcome(error.to_string()))
 }
 
 /// The scenario with what the arguments have in place of its own.
@@ -178,40 +205,81 @@ fn print_built_in(name: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Prints the report, or writes it where it is wanted.
-fn hand_over(report: &Report, json: Option<Option<PathBuf>>) -> Result<(), Failed> {
+/// Where the report goes.
+enum Output {
+    Table,
+    Json,
+    /// The table, and JSON in a file.
+    Both(PathBuf, File),
+}
+
+impl Output {
+    /// Opens what cannot be opened before anything is sent. What stands in a file is kept until there is a report.
+    fn open(json: Option<Option<PathBuf>>) -> Result<Self, Failed> {
+        let path = match json {
+            None => return Ok(Self::Table),
+            Some(None) => return Ok(Self::Json),
+            Some(Some(path)) => path,
+        };
+        let file = File::options().write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(|error| Failed::Usage(format!("--json: {}: {error}", path.display())))?;
+        Ok(Self::Both(path, file))
+    }
+
+    fn write(self, report: &Report) -> Result<(), Failed> {
+        match self {
+            Self::Table => print(report.to_string().trim_end()),
+            Self::Json => print(&json(report)?),
+            Self::Both(path, file) => {
+                print(report.to_string().trim_end());
+                write(file, &path, &(json(report)? + "\n"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write(mut file: File, path: &Path, text: &str) -> Result<(), Failed> {
+    // A pipe has nothing to cut off.
+    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    let emptied = if is_file { file.set_len(0) } else { Ok(()) };
+    let written = emptied.and_then(|()| file.write_all(text.as_bytes()));
+    written.map_err(|error| Failed::Outcome(format!("{}: {error}", path.display())))
+}
+
+fn json(report: &Report) -> Result<String, Failed> {
     #[derive(Serialize)]
     struct Document<'a> {
         passed: bool,
         #[serde(flatten)]
         report: &'a Report,
     }
-    let Some(file) = json else {
-        print(report.to_string().trim_end());
-        return Ok(());
-    };
     let document = Document { passed: report.passed(), report };
-    let text = serde_json::to_string_pretty(&document).map_err(|error| Failed::Outcome(error.to_string()))?;
-    match file {
-        None => print(&text),
-        Some(file) => {
-            print(report.to_string().trim_end());
-            let written = std::fs::write(&file, text + "\n");
-            written.map_err(|error| Failed::Outcome(format!("{}: {error}", file.display())))?;
-        }
-    }
-    Ok(())
+    serde_json::to_string_pretty(&document).map_err(|error| Failed::Outcome(error.to_string()))
 }
 
-/// Whether the run was good enough, and why not.
-fn judge(report: &Report) -> Result<(), Failed> {
+/// Whether the run was good enough, and why not. `has_limit` says whether somebody has said what may fail.
+fn judge(report: &Report, has_limit: bool) -> Result<(), Failed> {
     if report.passed() {
         return Ok(());
     }
     let mut problems: Vec<String> = report.thresholds.iter().filter(|threshold| !threshold.holds).map(broken).collect();
-    if report.ending == Ending::TargetLost {
-        problems.insert(0, report.problem.clone().unwrap_or_else(|| "nobody takes connections any more".to_owned()));
-    } else if report.all.callbacks > 0 && report.all.failed() == report.all.callbacks {
+    let is_missed = |name: &str| report.thresholds.iter().any(|threshold| threshold.name == name && !threshold.holds);
+    if !has_limit && is_missed("failed") {
+        problems.push("nobody has said what may fail: see --max-failed".to_owned());
+    }
+    match report.ending {
+        Ending::Completed => {}
+        Ending::Stopped => {
+            let problem = report.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
+            problems.insert(0, format!("stopped before its end{problem}"));
+        }
+        Ending::TargetLost => {
+            let problem = report.problem.clone();
+            problems.insert(0, problem.unwrap_or_else(|| "nobody takes connections any more".to_owned()));
+        }
+    }
+    if report.ending != Ending::TargetLost && report.all.callbacks > 0 && report.all.failed() == report.all.callbacks {
         problems.push("nothing was answered well: `chathook doctor` finds out why".to_owned());
     }
     Err(Failed::Outcome(problems.join("; ")))
@@ -222,7 +290,7 @@ fn broken(Threshold { name, limit, value, .. }: &Threshold) -> String {
     match name.starts_with("p99") {
         true => format!("{name} is {value:.1} ms; it may be {limit:.1} ms"),
         false if *name == "rate" => {
-            format!("{:.1}% of the rate was reached; {:.1}% has to be", value * 1e2, limit * 1e2)
+            format!("{:.1}% of the flows that were due began; {:.1}% have to", value * 1e2, limit * 1e2)
         }
         false => format!("{name} is {:.3}%; it may be {:.3}%", value * 1e2, limit * 1e2),
     }

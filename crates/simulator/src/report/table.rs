@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::{Ending, Figures, Report, Threshold};
+use crate::verdict::FailureKind;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,12 +42,21 @@ impl fmt::Display for Report {
             self.connections_opened, self.resent, self.retries
         )?;
         for (kind, count) in &self.all.failures {
-            writeln!(f, "failed, {}: {count}", kind.0.to_string().replace('_', " "))?;
+            writeln!(f, "failed, {}: {count}{}", kind.0.to_string().replace('_', " "), advice(kind.0))?;
         }
         for threshold in &self.thresholds {
             writeln!(f, "{threshold}")?;
         }
         Ok(())
+    }
+}
+
+/// What to do about a failure that is none of the other side's.
+fn advice(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::OutOfFiles => "; this machine's limit: raise `ulimit -n`, or take fewer connections",
+        FailureKind::OutOfPorts => "; this machine has no local port left: take fewer connections",
+        _ => "",
     }
 }
 

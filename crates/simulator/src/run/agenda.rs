@@ -123,6 +123,11 @@ impl Agenda {
         self.is_ended || (has_sent && self.in_hand == 0)
     }
 
+    /// What was planned.
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// How long the first that has arrived waits for a connection.
     pub(super) fn behind(&self, now: Instant) -> Duration {
         self.arrived.front().map(|job| now.saturating_duration_since(job.due)).unwrap_or_default()

@@ -153,7 +153,7 @@ impl Lane {
             verdict: &verdict,
             counts: job.counts,
         });
-        if matches!(result, Some(Err(SendError::Connect { .. } | SendError::Tls { .. }))) {
+        if matches!(result, Some(Err(SendError::Connect { .. } | SendError::OwnLimit { .. } | SendError::Tls { .. }))) {
             tokio::time::sleep(BREATHER).await;
         }
         (verdict, answered)
@@ -206,7 +206,10 @@ impl Lane {
         }
         let error = last.unwrap_or_else(|| SendError::Closed(std::io::ErrorKind::NotConnected.into()));
         self.is_connecting = false;
-        self.shared.not_reached(&error);
+        // It says nothing about the target.
+        if !matches!(error, SendError::OwnLimit { .. }) {
+            self.shared.not_reached(&error);
+        }
         Err(error)
     }
 

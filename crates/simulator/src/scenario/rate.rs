@@ -62,6 +62,18 @@ impl Rate {
         }
     }
 
+    /// How long `count` flows take that arrive after the warm-up; on average, where chance has a say.
+    pub(crate) fn seconds(&self, count: u64, warm_up: Duration) -> f64 {
+        let (count, warm_up) = (count as f64, warm_up.as_secs_f64());
+        match *self {
+            Self::Constant(rate) | Self::Poisson(rate) => count / rate,
+            Self::Ramp { from, to, over } => {
+                ramp(from * warm_up + count, from, to, over.as_secs_f64(), warm_up) - warm_up
+            }
+            Self::Max => 0.0,
+        }
+    }
+
     /// When flows arrive, from the start of the warm-up.
     pub(crate) fn arrivals(self, warm_up: Duration, seed: u64) -> Arrivals {
         Arrivals { rate: self, warm_up: warm_up.as_secs_f64(), count: 0, at: 0.0, rng: Rng::of(seed, u64::MAX) }

@@ -247,7 +247,8 @@ impl Society {
             one.min(other)
         };
         let from = skewed(Roll::From, users);
-        let to = (from + 1 + facts.roll(Roll::To, 0, users - 1)) % users;
+        let distance = 1 + u64::from(facts.roll(Roll::To, 0, users - 1));
+        let to = ((u64::from(from) + distance) % u64::from(users)) as u32;
         let places = match flow {
             Flow::TopicMessage => self.population.communities,
             Flow::LiveMessage | Flow::Presence | Flow::Command(Command::GroupOnMemberStateChange) => {

@@ -335,7 +335,8 @@ async fn a_run_can_be_stopped() {
     };
     let report = timeout(LIMIT, run.until(stop)).await.unwrap().unwrap();
     assert_eq!((report.ending, report.all.failed()), (Ending::Stopped, 0));
-    assert!(report.callbacks > 5 && report.passed());
+    assert!(report.callbacks > 5 && !report.passed());
+    assert!(report.to_string().contains("stopped before its end"), "{report}");
     assert!((50.0..150.0).contains(&report.reached_rate), "{}", report.reached_rate);
 }
 
@@ -375,6 +376,51 @@ async fn thresholds_decide_whether_a_run_passes() {
     let table = missed.to_string();
     assert!(table.contains("MISSED: failed is 50.000 %, asked for at most 49.000 %"), "{table}");
     assert!(table.contains("failed, status: 10") && table.contains("Sns.CallbackBlackList"), "{table}");
+    // Nobody has said what may fail; and whoever has said what may be late means that.
+    let without = run(&server, &toml("")).await;
+    assert!(!without.passed(), "{without}");
+    assert!(without.to_string().contains("MISSED: failed is 50.000 %, asked for at most 1.000 %"), "{without}");
+    assert!(run(&server, &toml("timed_out = 0.5")).await.passed());
+}
+
+#[tokio::test]
+async fn what_chance_has_left_out_was_not_due() {
+    let server = Server::start(|_| Reply::ok()).await;
+    for seed in 1..6 {
+        let toml = format!("seed = {seed}\nduration = \"200ms\"\nrate = {{ poisson = 100 }}\nconnections = 4");
+        let report = run(&server, &format!("{toml}\n[thresholds]\nrate = 1\n[mix]\nblock = 1")).await;
+        assert!(report.passed(), "{report}");
+        assert_eq!(report.flows, report.flows_due);
+    }
+}
+
+#[tokio::test]
+async fn a_count_at_random_is_measured_to_its_own_end() {
+    let server = Server::start(|_| Reply::ok()).await;
+    let mut longest = 0.0_f64;
+    for seed in 1..6 {
+        let toml = format!("seed = {seed}\ncount = 20\nrate = {{ poisson = 100 }}\nconnections = 4\n[mix]\nblock = 1");
+        let last = prepared(&server, &toml).preview().last().unwrap().0;
+        let report = run(&server, &toml).await;
+        assert!(report.measured >= last, "{last:?} {report}");
+        longest = longest.max(last.as_secs_f64());
+    }
+    assert!(longest > 0.2, "one of them takes longer than is to be expected: {longest}");
+}
+
+#[tokio::test]
+async fn a_run_can_be_stopped_while_it_connects() {
+    // The backlog takes connections, and nobody speaks TLS.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/", silent.local_addr().unwrap());
+    let toml = "duration = \"1h\"\nrate = 1\n[console]\ntimeout = \"10m\"\n[mix]\nblock = 1";
+    let run = Run::new(scenario(toml), [url.parse().unwrap()], App::unsigned(1));
+    let mut held = None;
+    let stop = async {
+        held = silent.accept().await.ok();
+    };
+    let error = timeout(LIMIT, run.until(stop)).await.expect("it heeds the stop").unwrap_err();
+    assert!(matches!(error, RunError::Stopped) && held.is_some(), "{error}");
 }
 
 #[tokio::test]

@@ -65,6 +65,19 @@ fn what_cannot_be_run_is_refused() {
         ("connections = 0", "connections: has to be from 1 to 50000"),
         ("count = 1\nduration = \"1s\"", "count: stands beside `duration`; a run ends after one of them"),
         ("[population]\nusers = 1", "population.users: has to be at least 2: one sends, one receives"),
+        ("[population]\nusers = 4294967295", "population.users: has to be at most 1000000"),
+        ("[population]\ngroups = 4294967295", "population.groups: has to be at most 1000000"),
+        ("[population]\nlive_rooms = 1000001", "population.live_rooms: has to be at most 1000000"),
+        (
+            "[population]\ncommunities = 1000\ntopics = 1001",
+            "population.topics: have to be at most 1000000 in all communities",
+        ),
+        ("count = 25920001", "count: 25920001 flows take longer than 30 days at this rate"),
+        ("count = 9223372036854775807", "count: 9223372036854775807 flows take longer than 30 days at this rate"),
+        ("[thresholds]\nfailed = nan", "thresholds.failed: is a share, from 0 to 1"),
+        ("[thresholds]\ntimed_out = -0.1", "thresholds.timed_out: is a share, from 0 to 1"),
+        ("[thresholds]\nrate = inf", "thresholds.rate: is a share, from 0 to 1"),
+        ("[thresholds]\nrate = 99", "thresholds.rate: is a share, from 0 to 1"),
         ("[console]\ntimeout = \"0s\"", "console.timeout: has to be above 0 and at most 10 minutes"),
     ] {
         assert_eq!(error(&with(more)), says);
@@ -108,6 +121,52 @@ fn everything_that_may_be_written_is_read() {
     assert_eq!((scenario.console.retries, scenario.console.retry_after), (2, Duration::from_secs(5)));
     let shortest = Scenario::parse(&with("")).unwrap();
     assert_eq!((shortest.extent, shortest.connections), (Extent::Duration(Duration::from_mins(1)), 64));
+}
+
+#[test]
+fn a_run_that_would_never_end_is_refused_whatever_its_rate() {
+    let slow = |rate| Scenario { rate, extent: Extent::Count(10), ..Scenario::load("mixed").unwrap() };
+    for rate in [
+        Rate::Constant(1e-300),
+        Rate::Poisson(1e-300),
+        Rate::Ramp { from: 1e-300, to: 1e-300, over: Duration::from_secs(1) },
+    ] {
+        assert!(slow(rate).check().unwrap_err().to_string().contains("30 days"), "{rate:?}");
+    }
+    slow(Rate::Ramp { from: 1e-300, to: 10.0, over: Duration::from_secs(1) }).check().unwrap();
+    slow(Rate::Max).check().unwrap();
+}
+
+#[test]
+fn a_large_population_is_no_trouble() {
+    let most = 1_000_000;
+    let population = chathook_simulator::Population { users: u32::MAX, ..Default::default() };
+    let mut shapes = chathook_simulator::Shapes::new(1, population, EPOCH);
+    for _ in 0..100 {
+        shapes.request(chathook_protocol::Command::C2cBeforeSendMsg);
+    }
+    let population = chathook_simulator::Population { users: most, groups: most, live_rooms: most, ..population };
+    Scenario { population, ..Scenario::load("mixed").unwrap() }.check().unwrap();
+}
+
+#[test]
+fn what_is_wrong_in_a_file_is_said_with_its_line() {
+    let time = "invalid type: integer `3`, expected a time in quotes, such as \"3s\"";
+    assert_eq!(error(&with("duration = 3")), format!("line 3: duration: {time}"));
+    assert_eq!(error(&with("[console]\ntimeout = 3")), format!("line 4: timeout: {time}"));
+    assert!(error(&with("warm_up = \"soon\"")).starts_with("line 3: warm_up: `soon` is no time, such as \"3s\""));
+    assert!(error(&with("seed = \"a\"")).starts_with("line 3: seed: invalid type: string \"a\""));
+    assert_eq!(error("name = \"x\"\n[mix]\nblock = 1\n"), "rate: is missing");
+    assert_eq!(error("rate = 3\n"), "mix: is missing");
+    assert!(error(&with("seed = ")).starts_with("not TOML: line 3: "), "{}", error(&with("seed = ")));
+}
+
+#[test]
+fn a_file_without_a_name_is_called_as_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("evening.toml");
+    std::fs::write(&file, "rate = 10\n[mix]\nblock = 1\n").unwrap();
+    assert_eq!(Scenario::load(file.to_str().unwrap()).unwrap().name, "evening");
 }
 
 /// When the first `n` flows arrive.

@@ -63,7 +63,7 @@ fn some_may_be_left_out() {
     use VerdictKind::{Allowed, Partial, Refused};
     let invite = Command::GroupBeforeInviteJoinGroup;
     check(invite, &answer(0, r#","RefusedMembers_Account":["u_504"]"#), Partial, None);
-    check(invite, &answer(0, r#","RefusedMembers_Account":["u_504","u_505"]"#), Refused, Some(10_016));
+    check(invite, &answer(0, r#","RefusedMembers_Account":["u_504","u_505"]"#), Refused, Some(0));
     fails(invite, &answer(0, r#","RefusedMembers_Account":["somebody else"]"#), FailureKind::Illegal);
     let Verdict::Partial { refused } = verdict(invite, &answer(0, r#","RefusedMembers_Account":["u_505"]"#)) else {
         panic!("not partial")
@@ -75,14 +75,56 @@ fn some_may_be_left_out() {
         answer(0, &format!(r#","ResultItem":[{},{}]"#, item("u_777", one), item("u_778", other)))
     };
     let add = Command::SnsPrevFriendAdd;
-    check(add, OK, Allowed, None);
     check(add, &friends(0, 0), Allowed, None);
     check(add, &friends(0, 38_001), Partial, None);
     check(add, &friends(38_001, 38_002), Refused, Some(38_001));
     let Verdict::Partial { refused } = verdict(add, &friends(38_001, 0)) else { panic!("not partial") };
     assert_eq!(refused, ["u_777"]);
-    fails(add, &answer(1, ""), FailureKind::UndefinedCode);
-    fails(add, &friends(0, 1), FailureKind::UndefinedCode);
+}
+
+#[test]
+fn only_the_verdict_on_each_friend_counts_and_there_has_to_be_one() {
+    let items = |code: u32, items: &[(&str, u32)]| {
+        let item = |(to, code): &(&str, u32)| format!(r#"{{"To_Account":"{to}","ResultCode":{code},"ResultInfo":""}}"#);
+        answer(code, &format!(r#","ResultItem":[{}]"#, items.iter().map(item).collect::<Vec<_>>().join(",")))
+    };
+    let (add, both) = (Command::SnsPrevFriendAdd, |one, other| [("u_777", one), ("u_778", other)]);
+    // The ErrorCode beside it is ignored, and any ResultCode but 0 refuses.
+    check(add, &items(38_005, &both(0, 0)), VerdictKind::Allowed, None);
+    check(add, &items(1, &both(38_001, 0)), VerdictKind::Partial, None);
+    check(add, &items(0, &both(0, 5)), VerdictKind::Partial, None);
+    check(add, &items(0, &both(5, 5)), VerdictKind::Refused, Some(0));
+    check(add, &items(0, &both(5, 38_001)), VerdictKind::Refused, Some(38_001));
+    for command in [Command::SnsPrevFriendAdd, Command::SnsPrevFriendResponse] {
+        for without in [OK.to_owned(), answer(38_005, ""), answer(0, r#","ResultItem":null"#), items(0, &[])] {
+            fails(command, &without, FailureKind::MissingField);
+        }
+    }
+    fails(add, &items(0, &[("u_777", 0)]), FailureKind::Illegal);
+    fails(add, &items(0, &[("u_777", 0), ("u_777", 0)]), FailureKind::Illegal);
+    fails(add, &items(0, &[("u_777", 0), ("u_779", 5)]), FailureKind::Illegal);
+}
+
+#[test]
+fn a_bare_ok_is_no_answer_to_a_signal_for_a_bot() {
+    let signal = Command::ChatbotOnC2cSignalMessage;
+    fails(signal, OK, FailureKind::MissingField);
+    fails(signal, &answer(0, r#","RspData":null"#), FailureKind::MissingField);
+    check(signal, &answer(0, r#","RspData":"hi""#), VerdictKind::Responded, None);
+    // It is there; and where there was a failure, it is ignored.
+    assert_ne!(verdict(signal, &answer(0, r#","RspData":"""#)).kind(), VerdictKind::Failed);
+    check(signal, &answer(1, ""), VerdictKind::Refused, Some(0));
+}
+
+#[test]
+fn only_pages_that_name_a_general_code_have_one() {
+    check(Command::GroupBeforeInviteJoinGroup, &answer(1, ""), VerdictKind::Refused, Some(0));
+    assert_eq!(verdict(Command::GroupBeforeInviteJoinGroup, &answer(1, "")).to_string(), "refuses");
+    for command in
+        [Command::GroupBeforeApplyJoinGroup, Command::GroupBeforeCreateGroup, Command::GroupBeforeCreateTopic]
+    {
+        check(command, &answer(1, ""), VerdictKind::Refused, Some(10_016));
+    }
 }
 
 #[test]

@@ -77,8 +77,7 @@ fn wrong_status(status: u16, location: Option<&str>) -> Finding {
         // Docs: nothing is said of redirects; overview of the callbacks, 1047/34354.
         300..=399 => "Chat is not known to follow redirects. Enter the URL that it redirects to in the console.",
         401 | 403 => {
-            "It is refused: compare token and SdkAppid with those of the server (`tokens` in [[app]]), and see whether \
-             it takes callbacks from this address (callbacks.allow_from)."
+            "The console sends this when the URL is saved, with a Sign as any callback: see below what becomes of Sign."
         }
         404 | 410 => "Nothing is at this path: compare it with the server's own (callbacks.path).",
         405 => "Chat sends POST: the server, or the proxy before it, has to take it.",

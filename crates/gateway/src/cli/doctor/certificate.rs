@@ -19,6 +19,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::X509Name;
 
 use super::finding::{Finding, Findings};
+use crate::cli::backend::NoTls;
 use crate::cli::sign::now;
 use crate::tls::certificates;
 
@@ -96,11 +97,17 @@ fn chain(
                 false => finding,
             }
         }
-        Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-            if certificate.issuer() == certificate.subject() {
-                let finding = Finding::wrong(CHECK, format!("signed by itself ({issuer})"));
-                return finding.advise("Chat trusts public authorities only: get a certificate from one.");
+        Err(error) if certificate.issuer() == certificate.subject() => {
+            const PUBLIC: &str = "Chat trusts public authorities only: get a certificate from one.";
+            let found = format!("signed by itself ({issuer})");
+            match NoTls::of_tls(&error) {
+                Some(reason) => {
+                    Finding::wrong(CHECK, format!("{found}; {reason}")).advise(format!("{PUBLIC} {}", reason.advice()))
+                }
+                None => Finding::wrong(CHECK, found).advise(PUBLIC),
             }
+        }
+        Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
             if others.is_empty() {
                 let found = format!("not trusted: issued by {issuer}, {sent}");
                 let advice = match issuers_url(certificate) {

@@ -1,8 +1,9 @@
 //! What the doctor has found, printed as it is found.
 
-use anstream::stdout;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+
+use crate::cli::output::{print, printable_lines};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::Display)]
@@ -106,7 +107,7 @@ impl Findings {
             if let Some(advice) = advice {
                 text = format!("{text}\n{:MARGIN$}-> {}", "", lines(advice));
             }
-            show(&text);
+            print(&text);
         }
         self.findings.push(finding);
     }
@@ -118,7 +119,7 @@ impl Findings {
     /// Shows the sum of it.
     pub(super) fn end(&self) -> Result<(), serde_json::Error> {
         if self.is_json {
-            show(&serde_json::to_string_pretty(self)?);
+            print(&serde_json::to_string_pretty(self)?);
             return Ok(());
         }
         let (wrong, warnings) = (self.count(Level::Wrong), self.count(Level::Warning));
@@ -135,21 +136,12 @@ impl Findings {
             (0, _) => format!("Nothing is wrong; warnings: {warnings}."),
             _ => format!("Wrong: {wrong}; warnings: {warnings}."),
         };
-        show(&format!("\n{style}{verdict}{style:#}"));
+        print(&format!("\n{style}{verdict}{style:#}"));
         Ok(())
     }
 }
 
-/// More lines than one, below each other. What strangers sent has nothing in it that a terminal obeys.
+/// More lines than one, below each other.
 fn lines(text: &str) -> String {
-    let printable =
-        |line: &str| -> String { line.chars().map(|it| if it.is_control() { '\u{fffd}' } else { it }).collect() };
-    let lines: Vec<String> = text.lines().map(printable).collect();
-    lines.join(&format!("\n{:MARGIN$}", ""))
-}
-
-/// Writes to standard output, in colour where that is a terminal. Who closed it early has seen enough.
-fn show(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(stdout().lock(), "{text}");
+    printable_lines(text, &" ".repeat(MARGIN))
 }

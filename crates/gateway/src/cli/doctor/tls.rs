@@ -16,6 +16,7 @@ use super::certificate::{self, Trust};
 use super::finding::{Finding, Findings};
 use super::handshake::{Shown, shake_hands};
 use crate::cli::Failed;
+use crate::cli::backend::NoTls;
 
 const CHECK: &str = "tls";
 
@@ -73,12 +74,11 @@ async fn version(address: SocketAddr, name: &ServerName<'static>, shown: &Shown)
 }
 
 fn no_handshake(address: SocketAddr, error: &io::Error) -> Finding {
+    if let Some(reason) = NoTls::of(error) {
+        return Finding::wrong(CHECK, format!("{address}: {reason}")).advise(reason.advice());
+    }
     let reason = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
     let (problem, advice) = match (reason, error.kind()) {
-        (Some(rustls::Error::InvalidMessage(_)), _) => (
-            "what answers there does not speak TLS".to_owned(),
-            "Is this the port for http? Enter the one that speaks TLS, or give the server a certificate.",
-        ),
         (_, io::ErrorKind::TimedOut) => (
             format!("no TLS within {LIMIT:?}"),
             "Something takes the connection and says nothing: look at the proxy or firewall in between.",

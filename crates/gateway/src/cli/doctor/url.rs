@@ -15,6 +15,12 @@ const CHECK: &str = "url";
 /// No domain is longer.
 const LONGEST_DOMAIN: usize = 63;
 
+const USE_HTTPS: &str = "Sign does not cover the body: who sits in between reads everything, and can send whatever they \
+                         like for a minute. Use https.";
+
+const MIXED_UP: &str = "If it replaces a URL whose port begins alike (443 and 4433, 80 and 8080), save one with another \
+                        port first: the console mixes them up.";
+
 /// Reads the URL, and says what the console would not take.
 pub(super) fn read(url: &str, findings: &mut Findings) -> Option<Target> {
     let target = match Target::parse(url) {
@@ -37,14 +43,11 @@ pub(super) fn read(url: &str, findings: &mut Findings) -> Option<Target> {
     }
     let found = format!("{target}, port {}", target.port());
     findings.note(match target.is_https() {
-        false => Finding::warning(CHECK, format!("{found}; not https")).advise(
-            "Sign does not cover the body: who sits in between reads everything, and can send whatever they like \
-             for a minute. Use https.",
-        ),
-        true if is_mixed_up(target.port()) => Finding::ok(CHECK, found).advise(
-            "If it replaces a URL whose port begins alike (443 and 4433, 80 and 8080), save one with another port \
-             first: the console mixes them up.",
-        ),
+        false => Finding::warning(CHECK, format!("{found}; not https")).advise(match is_mixed_up(target.port()) {
+            true => format!("{USE_HTTPS} {MIXED_UP}"),
+            false => USE_HTTPS.to_owned(),
+        }),
+        true if is_mixed_up(target.port()) => Finding::ok(CHECK, found).advise(MIXED_UP),
         true => Finding::ok(CHECK, found),
     });
     Some(target)
@@ -66,8 +69,20 @@ fn host_problem(host: &str) -> Option<&'static str> {
     if host.split('.').any(|label| label.is_empty() || label.starts_with('-') || label.ends_with('-')) {
         return Some("one of its parts is empty, or begins or ends with a hyphen");
     }
+    if host.rsplit('.').next().is_some_and(is_number) {
+        return Some("it is an address in an unusual spelling; four decimal numbers are a usual one");
+    }
     let is_allowed = |it: char| it.is_ascii_alphanumeric() || it == '-' || it == '.';
     (!host.chars().all(is_allowed)).then_some("it has something besides letters, digits and hyphens")
+}
+
+/// Whether it is a number, as the last part of an address is, and that of a domain never: 1, 0x7f.
+fn is_number(label: &str) -> bool {
+    let hex = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
+    match hex {
+        Some(digits) => digits.chars().all(|it| it.is_ascii_hexdigit()),
+        None => label.chars().all(|it| it.is_ascii_digit()),
+    }
 }
 
 /// Whether a usual port begins as this one does, or the other way round.
@@ -92,12 +107,31 @@ mod tests {
         {
             assert!(host_problem(host).is_some(), "{host}");
         }
+        for host in ["2130706433", "0x7f.1", "127.1", "0177.0.0.1", "0X7F000001", "1.2.3.4.5"] {
+            assert!(host_problem(host).is_some_and(|problem| problem.contains("unusual spelling")), "{host}");
+        }
     }
 
     #[test]
     fn ports_that_begin_as_the_usual_ones_are_known() {
         for (port, expected) in [(443, false), (80, false), (4433, true), (8080, true), (8443, false), (44, true)] {
             assert_eq!(is_mixed_up(port), expected, "{port}");
+        }
+    }
+
+    #[test]
+    fn mixed_up_ports_are_told_of_http_too() {
+        for (url, expected) in [
+            ("http://a.example:8080/", true),
+            ("http://a.example:81/", false),
+            ("http://a.example/", false),
+            ("https://a.example:4433/", true),
+        ] {
+            let mut findings = Findings::new(url.to_owned(), true);
+            read(url, &mut findings);
+            let advice = findings.findings[0].advice.clone().unwrap_or_default();
+            assert_eq!(advice.contains("mixes them up"), expected, "{url}: {advice}");
+            assert_eq!(advice.contains("Use https"), url.starts_with("http:"), "{url}: {advice}");
         }
     }
 

@@ -17,7 +17,7 @@ What none fits is answered with OK.
   contains = \"casino\"                                    # a text in the body; default: any body
   times    = 3                                           # for so many callbacks; default: for all
   body     = '{\"ActionStatus\":\"OK\",\"ErrorInfo\":\"\",\"ErrorCode\":1}'
-  status   = 200                                         # default: 200
+  status   = 200                                         # 200 to 599; default: 200
   delay    = \"3s\"                                        # default: at once";
 
 /// What the protocol has for OK.
@@ -81,8 +81,10 @@ impl Answers {
                 .commands
                 .check()
                 .map_err(|invalid| wrong(&format!("answer[{i}].{}: {}", invalid.key, invalid.problem)))?;
-            if !(100..1000).contains(&answer.status) {
-                return Err(wrong(&format!("answer[{i}].status: {} is no status", answer.status)));
+            if !(200..600).contains(&answer.status) {
+                let problem =
+                    format!("answer[{i}].status: {} is not the status of an answer: 200 to 599", answer.status);
+                return Err(wrong(&problem));
             }
         }
         Ok(answers)

@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::cli::output::printable;
+
 const KEY: Style = AnsiColor::Blue.on_default();
 const TEXT: Style = AnsiColor::Green.on_default();
 const OTHER: Style = AnsiColor::Cyan.on_default();
 
-/// Appends `json`, each line but the first after `margin`. What is no JSON is appended as it is.
+/// Appends `json`, each line but the first after `margin`. It may end anywhere.
 pub(super) fn pretty(out: &mut String, json: &str, margin: &str) {
     let mut depth = 0;
     let mut rest = json;
@@ -45,14 +47,14 @@ pub(super) fn pretty(out: &mut String, json: &str, margin: &str) {
             '"' => {
                 let (string, after) = rest.split_at(string_end(rest));
                 let style = if after.trim_start().starts_with(':') { KEY } else { TEXT };
-                let _ = write!(out, "{style}{}{style:#}", super::printable(string));
+                let _ = write!(out, "{style}{}{style:#}", printable(string));
                 rest = after;
             }
             it if it.is_whitespace() => rest = rest.trim_start(),
             _ => {
                 let end = rest.find(|it: char| it.is_whitespace() || "{}[],:\"".contains(it)).unwrap_or(rest.len());
                 let (word, after) = rest.split_at(end);
-                let _ = write!(out, "{OTHER}{}{OTHER:#}", super::printable(word));
+                let _ = write!(out, "{OTHER}{}{OTHER:#}", printable(word));
                 rest = after;
             }
         }
@@ -60,7 +62,7 @@ pub(super) fn pretty(out: &mut String, json: &str, margin: &str) {
 }
 
 /// Deeper nesting is not indented any further.
-const DEEPEST: usize = 64;
+const DEEPEST: usize = 16;
 
 fn new_line(out: &mut String, margin: &str, depth: usize) {
     out.push('\n');
@@ -103,7 +105,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_shown_without_what_a_terminal_obeys() {
+    fn deep_nesting_is_not_indented_without_end() {
+        let deep = "[".repeat(20_000) + "1" + &"]".repeat(20_000);
+        assert!(plain(&deep).len() < 20_000 * 2 * 37, "{}", plain(&deep).len());
+    }
+
+    #[test]
+    fn json_that_is_cut_off_is_shown_to_its_end_without_what_a_terminal_obeys() {
         assert_eq!(plain("hello \u{1b}[2J\u{7}\"open"), "hello\u{fffd}[\n    2J\u{fffd}\"open");
         assert_eq!(plain("}}]"), "\n  }\n  }\n  ]");
         assert_eq!(plain(""), "");

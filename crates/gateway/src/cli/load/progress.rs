@@ -16,7 +16,8 @@ pub(super) async fn show(mut progress: Receiver<Progress>) {
     while progress.changed().await.is_ok() {
         let now = progress.borrow_and_update().clone();
         if is_terminal {
-            write(&format!("\r\u{1b}[K{}", line(&now)));
+            // Nothing wraps meanwhile: on a narrow terminal the line ends at its edge.
+            write(&format!("\r\u{1b}[K\u{1b}[?7l{}\u{1b}[?7h", line(&now)));
         } else if now.elapsed >= next {
             write(&format!("{}\n", line(&now)));
             next = now.elapsed + NOW_AND_THEN;
