@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use chathook_journal::{EngineConfig, JetStreamConfig, NatsAuth, Record, SqliteConfig};
 use chathook_protocol::Event;
 use secrecy::ExposeSecret;
@@ -228,7 +229,8 @@ pub(crate) fn record(event: &Event, received: SystemTime) -> Record {
         key: event.ordering_key().as_str().map(str::to_owned),
         received,
         query: event.query().as_str().to_owned(),
-        body: event.body().clone(),
+        // A copy: what came is a slice of all that its connection has read, and would keep that.
+        body: Bytes::copy_from_slice(event.body()),
         answer: None,
         decoded: !matches!(event.callback(), Some(Err(_))),
     }

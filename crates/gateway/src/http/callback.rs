@@ -94,7 +94,8 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
         }
         self.note_drift(metrics, &event);
         match event.command().known().filter(|command| command.phase() == Phase::Before) {
-            Some(command) => self.decide(metrics, command, event).await,
+            // In a place of its own: what is moved for each callback stays small.
+            Some(command) => Box::pin(self.decide(metrics, command, event)).await,
             None => self.acknowledge(metrics, event).await,
         }
     }
@@ -269,7 +270,10 @@ impl<S: Send + Sync + 'static> Callback<'_, S> {
             return or_ok(answer::overloaded());
         };
         let deadline = self.deadline(event.query().sdk_app_id, command);
-        let outcome = match self.keep(journal::record(&event, SystemTime::now()), deadline).await {
+        let record = journal::record(&event, SystemTime::now());
+        // What was read of it is not needed while it waits to be written, and the memory is.
+        drop(event);
+        let outcome = match self.keep(record, deadline).await {
             Ok(Appended::Kept(position)) => {
                 Span::current().kept_at(position);
                 Outcome::Acknowledged

@@ -33,11 +33,14 @@ impl Place {
         Ok(Self { files, lost: None, _held: held })
     }
 
+    /// Fails when a file was missed before.
+    pub(super) fn is_kept(&self) -> Result<(), Failure> {
+        self.lost.clone().map_or(Ok(()), Err)
+    }
+
     /// Fails when a file is not where it was opened. It costs three looks at the file system, no more.
     pub(super) fn check(&mut self) -> Result<(), Failure> {
-        if let Some(failure) = &self.lost {
-            return Err(failure.clone());
-        }
+        self.is_kept()?;
         for (path, opened) in &self.files {
             let what = match look(path) {
                 Ok(found) if found == *opened => continue,

@@ -2,7 +2,7 @@
 //!
 //! A fingerprint that is found says where to look: the identity itself is compared in the database. Eight bytes an event,
 //! in runs that are written to the database once, when they are full; so they cost next to nothing, and are back at once
-//! after a start.
+//! after a start. However many runs there are, only those are searched that a sieve lets through.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -15,13 +15,21 @@ use std::time::Duration;
 /// A run is full with so many events, or a few more.
 const RUN: usize = 32_768;
 /// No duplicates are found beyond so many full runs (eight million events), however long the window is: 64 MiB.
-const MAX_RUNS: usize = 256;
+const MAX_RUNS: usize = 255;
 /// More than twice what a run takes; a slot holds an index and one, zero is empty.
 const SLOTS: usize = 1 << 16;
+
+/// Runs in one sieve, and so many sieves for all of them.
+const COLUMNS: usize = u64::BITS as usize;
+const SIEVES: usize = MAX_RUNS / COLUMNS + 1;
+/// Rows of a sieve: with two of them a fingerprint, one of 20 runs is let through that does not have it. 2 MiB.
+const ROWS: usize = 1 << 18;
 
 pub(super) struct Seen {
     window: i64,
     full: VecDeque<Run>,
+    /// Each for the full runs in [`COLUMNS`] columns.
+    sieves: Vec<Sieve>,
     /// Whether the last of the full runs is in the database.
     is_saved: bool,
     current: Run,
@@ -30,6 +38,8 @@ pub(super) struct Seen {
 struct Run {
     first: u64,
     newest: i64,
+    /// Of the sieves, once it is full.
+    column: usize,
     /// One a position.
     fingerprints: Vec<u32>,
     slots: Box<[u16]>,
@@ -54,7 +64,8 @@ pub(super) fn hash(text: &str) -> i64 {
 
 impl Run {
     fn new(first: u64) -> Self {
-        Self { first, newest: i64::MIN, fingerprints: Vec::new(), slots: vec![0; SLOTS].into_boxed_slice() }
+        let slots = vec![0; SLOTS].into_boxed_slice();
+        Self { first, newest: i64::MIN, column: 0, fingerprints: Vec::new(), slots }
     }
 
     fn push(&mut self, fingerprint: u32) {
@@ -97,12 +108,44 @@ impl Run {
     }
 }
 
+/// Which runs may have a fingerprint: a bit for each of them.
+struct Sieve(Box<[u64]>);
+
+impl Sieve {
+    fn new() -> Self {
+        Self(vec![0; ROWS].into_boxed_slice())
+    }
+
+    fn rows(fingerprint: u32) -> [usize; 2] {
+        let fingerprint = fingerprint as usize;
+        [fingerprint % ROWS, (fingerprint >> (u32::BITS - ROWS.ilog2())) % ROWS]
+    }
+
+    fn put(&mut self, column: usize, fingerprints: &[u32]) {
+        for row in fingerprints.iter().flat_map(|fingerprint| Self::rows(*fingerprint)) {
+            if let Some(columns) = self.0.get_mut(row) {
+                *columns |= 1 << column;
+            }
+        }
+    }
+
+    fn clear(&mut self, column: usize) {
+        self.0.iter_mut().for_each(|columns| *columns &= !(1 << column));
+    }
+
+    fn columns(&self, fingerprint: u32) -> u64 {
+        let columns = |row| self.0.get(row).copied().unwrap_or_default();
+        let [one, other] = Self::rows(fingerprint);
+        columns(one) & columns(other)
+    }
+}
+
 impl Seen {
     /// What was seen before, up to the position `head`.
     pub(super) fn load(connection: &Connection, window: Duration, head: u64) -> rusqlite::Result<Self> {
         let window = millis(window);
         let since = to_millis(SystemTime::now()).saturating_sub(window);
-        let mut full = VecDeque::new();
+        let mut runs = VecDeque::new();
         let mut query = connection
             .prepare("SELECT first, newest, fingerprints FROM seen WHERE newest >= ? ORDER BY first DESC LIMIT ?")?;
         let mut rows = query.query(params![since, MAX_RUNS as i64])?;
@@ -113,14 +156,16 @@ impl Seen {
             for fingerprint in fingerprints.iter().take(SLOTS - 1) {
                 run.push(u32::from_le_bytes(*fingerprint));
             }
-            full.push_front(run);
+            runs.push_front(run);
         }
         let after: i64 =
             connection.query_row("SELECT coalesce(max(first + length(fingerprints) / 4), 0) FROM seen", [], |row| {
                 row.get(0)
             })?;
         let after = after.cast_unsigned().max(head.saturating_sub(RUN as u64 + 4096) + 1);
-        let mut seen = Self { window, full, is_saved: true, current: Run::new(after) };
+        let (full, sieves) = (VecDeque::with_capacity(runs.len()), Vec::new());
+        let mut seen = Self { window, full, sieves, is_saved: true, current: Run::new(after) };
+        runs.into_iter().for_each(|run| seen.close(run));
         let mut query =
             connection.prepare("SELECT position, id, received FROM event WHERE position >= ? ORDER BY position")?;
         let mut rows = query.query([after.cast_signed()])?;
@@ -138,11 +183,21 @@ impl Seen {
     }
 
     /// Where an event with this identity may be.
-    pub(super) fn find(&self, fingerprint: u32, found: &mut Vec<u64>) {
-        found.clear();
-        for run in self.full.iter().chain([&self.current]) {
-            run.find(fingerprint, found);
+    pub(super) fn find(&self, fingerprint: u32) -> Vec<u64> {
+        // Mostly nothing is found, and nothing allocated.
+        let mut found = Vec::new();
+        let mut columns = [0; SIEVES];
+        for (columns, sieve) in columns.iter_mut().zip(&self.sieves) {
+            *columns = sieve.columns(fingerprint);
         }
+        let may_have = |run: &&Run| {
+            columns.get(run.column / COLUMNS).is_some_and(|columns| columns >> (run.column % COLUMNS) & 1 == 1)
+        };
+        for run in self.full.iter().filter(may_have) {
+            run.find(fingerprint, &mut found);
+        }
+        self.current.find(fingerprint, &mut found);
+        found
     }
 
     /// Whether something received at `earlier` still counts for something received at `now`: not when the clock jumped back
@@ -176,9 +231,24 @@ impl Seen {
     pub(super) fn roll(&mut self) {
         if self.current.fingerprints.len() >= RUN {
             let next = Run::new(self.current.first + self.current.fingerprints.len() as u64);
-            self.full.push_back(std::mem::replace(&mut self.current, next));
+            let run = std::mem::replace(&mut self.current, next);
+            self.close(run);
             self.is_saved = false;
         }
+    }
+
+    /// Adds a run that is full, in a column of its own.
+    fn close(&mut self, mut run: Run) {
+        let is_free = |column: &usize| !self.full.iter().any(|other| other.column == *column);
+        run.column = (0..).find(is_free).unwrap_or_default();
+        let number = run.column / COLUMNS;
+        while self.sieves.len() <= number {
+            self.sieves.push(Sieve::new());
+        }
+        if let Some(sieve) = self.sieves.get_mut(number) {
+            sieve.put(run.column % COLUMNS, &run.fingerprints);
+        }
+        self.full.push_back(run);
     }
 
     /// Writes the run that was closed, if it is not written. `saved` when that is durable.
@@ -200,10 +270,15 @@ impl Seen {
             return;
         }
         let since = self.full.back().map_or(i64::MIN, |run| run.newest).saturating_sub(self.window);
-        self.full.retain(|run| run.newest >= since);
-        while self.full.len() > MAX_RUNS {
-            self.full.pop_front();
-        }
+        let mut too_many = self.full.len().saturating_sub(MAX_RUNS);
+        self.full.retain(|run| {
+            let stays = run.newest >= since && too_many == 0;
+            too_many = too_many.saturating_sub(1);
+            if let Some(sieve) = self.sieves.get_mut(run.column / COLUMNS).filter(|_| !stays) {
+                sieve.clear(run.column % COLUMNS);
+            }
+            stays
+        });
     }
 }
 
@@ -233,6 +308,60 @@ mod tests {
         run.truncate(0);
         assert!(found(&run, of(0)).is_empty());
         assert!(run.slots.iter().all(|slot| *slot == 0));
+    }
+
+    fn seen() -> Seen {
+        let window = 1000;
+        Seen { window, full: VecDeque::new(), sieves: Vec::new(), is_saved: true, current: Run::new(1) }
+    }
+
+    fn positions(seen: &Seen, number: u32) -> Vec<u64> {
+        seen.find(number.wrapping_mul(0x9e37_79b9))
+    }
+
+    /// Runs in which each number comes once; the time of receipt of a run is its number.
+    fn fill(seen: &mut Seen, runs: std::ops::Range<usize>) {
+        for number in runs {
+            for i in 0..RUN {
+                let position = (number * RUN + i) as u64 + 1;
+                seen.add(position, (position as u32).wrapping_mul(0x9e37_79b9), number as i64);
+            }
+            seen.roll();
+            seen.saved();
+        }
+    }
+
+    #[test]
+    fn what_any_of_the_runs_has_is_found_and_what_the_window_let_go_is_not() {
+        let mut seen = seen();
+        fill(&mut seen, 0..70);
+        for number in [1, RUN, RUN + 1, 64 * RUN, 64 * RUN + 1, 70 * RUN] {
+            assert_eq!(positions(&seen, number as u32), [number as u64], "{number}");
+        }
+        assert!(positions(&seen, 70 * RUN as u32 + 1).is_empty());
+        // The window goes on; those that come have the columns of those that went.
+        seen.window = 5;
+        fill(&mut seen, 70..80);
+        assert!(positions(&seen, 74 * RUN as u32).is_empty());
+        for number in 74 * RUN + 1..=80 * RUN {
+            assert_eq!(positions(&seen, number as u32), [number as u64], "{number}");
+        }
+        assert!(seen.full.iter().all(|run| run.column < 11), "the columns of runs that went are taken again");
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_there_is_room_for_and_few_runs_are_searched() {
+        let mut seen = seen();
+        fill(&mut seen, 0..MAX_RUNS + 2);
+        assert_eq!(seen.full.len(), MAX_RUNS);
+        assert!(positions(&seen, 2 * RUN as u32).is_empty());
+        assert_eq!(positions(&seen, 2 * RUN as u32 + 1), [2 * RUN as u64 + 1]);
+        let searched = |number: u32| -> u32 {
+            let fingerprint = number.wrapping_mul(0x9e37_79b9);
+            seen.sieves.iter().map(|sieve| sieve.columns(fingerprint).count_ones()).sum()
+        };
+        let searched: u32 = (0..1000).map(|i| searched(u32::MAX - i)).sum();
+        assert!(searched < 1000 * MAX_RUNS as u32 / 10, "{searched} of {} runs", 1000 * MAX_RUNS);
     }
 
     #[test]

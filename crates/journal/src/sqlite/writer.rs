@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, params};
 use tokio::sync::oneshot;
 
 use super::background::Background;
@@ -266,7 +266,7 @@ impl Writer {
     }
 
     fn try_transact(&mut self, ops: &[Op], is_tick: bool) -> Result<Written, Failure> {
-        self.place.check()?;
+        self.place.is_kept()?;
         let appends = ops.iter().filter(|op| matches!(op, Op::Append { .. })).count();
         if appends > 0 {
             self.retention.make_room(&self.connection, &self.shared, &self.cursors, self.head, appends)?;
@@ -278,11 +278,11 @@ impl Writer {
         let mut written = Written::default();
         let mut head = self.head;
         let mut segment = Segment::default();
-        let mut candidates = Vec::new();
+        let mut insert = transaction.prepare_cached(INSERT)?;
         for op in ops {
             let done = match op {
                 Op::Append { record, .. } => {
-                    match append(&transaction, &mut self.seen, &mut segment, &mut candidates, head + 1, record)? {
+                    match append(&mut insert, &transaction, &mut self.seen, &mut segment, head + 1, record)? {
                         None => Done::Appended(Appended::Duplicate),
                         Some(record) => {
                             head += 1;
@@ -311,6 +311,7 @@ impl Writer {
             };
             written.done.push(done);
         }
+        drop(insert);
         segment.save(&transaction)?;
         written.bytes = segment.total;
         for target in self.shared.targets().iter() {
@@ -497,35 +498,34 @@ impl Segment {
     }
 }
 
+const INSERT: &str =
+    "INSERT INTO event (position, id, app, command, key, received, decoded, query, body, answer, by_content)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
 /// What was put at the position; none: it is a duplicate.
 fn append(
+    insert: &mut CachedStatement<'_>,
     connection: &Connection,
     seen: &mut Seen,
     segment: &mut Segment,
-    candidates: &mut Vec<u64>,
     position: u64,
     record: &Arc<Record>,
 ) -> rusqlite::Result<Option<Arc<Record>>> {
     let received = to_millis(record.received);
-    let Some(record) = to_keep(connection, seen, candidates, record, received)? else { return Ok(None) };
-    connection
-        .prepare_cached(
-            "INSERT INTO event (position, id, app, command, key, received, decoded, query, body, answer, by_content)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
-            position.cast_signed(),
-            record.id,
-            record.app.map(u64::cast_signed),
-            record.command,
-            record.key,
-            received,
-            record.decoded,
-            record.query,
-            &*record.body,
-            record.answer.as_deref(),
-            record.by_content,
-        ])?;
+    let Some(record) = to_keep(connection, seen, record, received)? else { return Ok(None) };
+    insert.execute(params![
+        position.cast_signed(),
+        record.id,
+        record.app.map(u64::cast_signed),
+        record.command,
+        record.key,
+        received,
+        record.decoded,
+        record.query,
+        &*record.body,
+        record.answer.as_deref(),
+        record.by_content,
+    ])?;
     if record.by_content {
         latest::put(connection, record.key.as_deref(), position)?;
     }
@@ -539,7 +539,6 @@ fn append(
 fn to_keep(
     connection: &Connection,
     seen: &Seen,
-    candidates: &mut Vec<u64>,
     record: &Arc<Record>,
     received: i64,
 ) -> rusqlite::Result<Option<Arc<Record>>> {
@@ -550,7 +549,7 @@ fn to_keep(
     if let Some(last) = last.as_ref().filter(|last| last.is(&record.id)) {
         return Ok((!seen.is_within(last.received, received)).then(|| Arc::clone(record)));
     }
-    if !is_known(connection, seen, candidates, &record.id, received)? {
+    if !is_known(connection, seen, &record.id, received)? {
         return Ok(Some(Arc::clone(record)));
     }
     // Something else was told in between: it is no duplicate, and may not look like one to a target.
@@ -558,15 +557,8 @@ fn to_keep(
 }
 
 /// Whether an event with this identity was kept within the window.
-fn is_known(
-    connection: &Connection,
-    seen: &Seen,
-    candidates: &mut Vec<u64>,
-    id: &str,
-    received: i64,
-) -> rusqlite::Result<bool> {
-    seen.find(seen::fingerprint(id), candidates);
-    for candidate in candidates.iter() {
+fn is_known(connection: &Connection, seen: &Seen, id: &str, received: i64) -> rusqlite::Result<bool> {
+    for candidate in seen.find(seen::fingerprint(id)) {
         let same: Option<i64> = connection
             .prepare_cached("SELECT received FROM event WHERE position = ? AND id = ?")?
             .query_row(params![candidate.cast_signed(), id], |row| row.get(0))
