@@ -255,19 +255,23 @@ impl Writer {
     }
 
     fn transact(&mut self, ops: &[Op], is_tick: bool) -> Result<Written, Failure> {
-        self.seen.roll();
+        let appends = ops.iter().filter(|op| matches!(op, Op::Append { .. })).count();
+        if appends > 0 {
+            self.seen.roll();
+        }
         let mark = self.seen.mark();
-        let written = self.try_transact(ops, is_tick);
+        let written = self.try_transact(ops, appends, is_tick);
         match &written {
-            Ok(_) => self.seen.saved(),
+            // Only with an event is the run written that it follows.
+            Ok(_) if appends > 0 => self.seen.saved(),
+            Ok(_) => {}
             Err(_) => self.seen.forget_after(mark),
         }
         written
     }
 
-    fn try_transact(&mut self, ops: &[Op], is_tick: bool) -> Result<Written, Failure> {
+    fn try_transact(&mut self, ops: &[Op], appends: usize, is_tick: bool) -> Result<Written, Failure> {
         self.place.is_kept()?;
-        let appends = ops.iter().filter(|op| matches!(op, Op::Append { .. })).count();
         if appends > 0 {
             self.retention.make_room(&self.connection, &self.shared, &self.cursors, self.head, appends)?;
         }

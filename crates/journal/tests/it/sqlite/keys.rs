@@ -124,6 +124,27 @@ async fn duplicates_are_found_among_many_and_after_a_restart() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn duplicates_are_found_after_a_restart_whatever_was_written_between_the_events() {
+    bounded(async {
+        // As many as are remembered together.
+        const RUN: usize = 32_768;
+        let home = Home::sqlite();
+        let journal = home.open(&[]).await;
+        let of = |number: usize| Record { id: format!("id-{number}"), body: "{}".into(), ..record("") };
+        for begin in [0, RUN] {
+            keep_many(&journal, RUN, |number| of(begin + number)).await;
+            journal.set_targets(&[]).await.unwrap();
+        }
+        let journal = home_reopened(&home, &journal).await;
+        for number in (0..2 * RUN).step_by(997) {
+            assert_eq!(journal.append(of(number)).await, Ok(Appended::Duplicate), "id-{number}");
+        }
+        journal.close().await;
+    })
+    .await;
+}
+
 async fn home_reopened(home: &Home, journal: &Journal) -> Journal {
     journal.close().await;
     home.open(&[]).await
