@@ -5,14 +5,19 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::file::{Held, OpenError, beside};
 use super::writer::Failure;
+
+/// Under load each transaction comes this soon after the one before, and one look is enough for both.
+const LATELY: Duration = Duration::from_millis(10);
 
 /// The files of an open journal. Once one of them was missed, they stay lost.
 pub(super) struct Place {
     files: [(PathBuf, Identity); 3],
     lost: Option<Failure>,
+    looked: Instant,
     _held: Arc<Held>,
 }
 
@@ -30,17 +35,15 @@ impl Place {
         let path_of_lock = beside(path, ".lock");
         let lock = held.lock.metadata().map_err(|source| missing(&path_of_lock, source))?;
         let files = [found(path.to_path_buf())?, found(beside(path, "-wal"))?, (path_of_lock, identity(&lock))];
-        Ok(Self { files, lost: None, _held: held })
-    }
-
-    /// Fails when a file was missed before.
-    pub(super) fn is_kept(&self) -> Result<(), Failure> {
-        self.lost.clone().map_or(Ok(()), Err)
+        Ok(Self { files, lost: None, looked: Instant::now(), _held: held })
     }
 
     /// Fails when a file is not where it was opened. It costs three looks at the file system, no more.
     pub(super) fn check(&mut self) -> Result<(), Failure> {
-        self.is_kept()?;
+        if let Some(failure) = &self.lost {
+            return Err(failure.clone());
+        }
+        self.looked = Instant::now();
         for (path, opened) in &self.files {
             let what = match look(path) {
                 Ok(found) if found == *opened => continue,
@@ -58,6 +61,14 @@ impl Place {
             return Err(failure);
         }
         Ok(())
+    }
+
+    /// The same, but that a look of a moment ago is enough.
+    pub(super) fn check_lately(&mut self) -> Result<(), Failure> {
+        match self.lost.is_none() && self.looked.elapsed() < LATELY {
+            true => Ok(()),
+            false => self.check(),
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 /// A run is full with so many events, or a few more.
 const RUN: usize = 32_768;
-/// No duplicates are found beyond so many full runs (eight million events), however long the window is: 64 MiB.
+/// No duplicates are found beyond so many full runs (eight million events), however long the window is: 64 MiB. With the one
+/// that takes the place of the oldest they fill their sieves, which are 8 MiB.
 const MAX_RUNS: usize = 255;
 /// More than twice what a run takes; a slot holds an index and one, zero is empty.
 const SLOTS: usize = 1 << 16;
@@ -129,8 +130,9 @@ impl Sieve {
         }
     }
 
-    fn clear(&mut self, column: usize) {
-        self.0.iter_mut().for_each(|columns| *columns &= !(1 << column));
+    /// Empties all other columns.
+    fn keep(&mut self, columns: u64) {
+        self.0.iter_mut().for_each(|row| *row &= columns);
     }
 
     fn columns(&self, fingerprint: u32) -> u64 {
@@ -270,15 +272,22 @@ impl Seen {
             return;
         }
         let since = self.full.back().map_or(i64::MIN, |run| run.newest).saturating_sub(self.window);
-        let mut too_many = self.full.len().saturating_sub(MAX_RUNS);
-        self.full.retain(|run| {
-            let stays = run.newest >= since && too_many == 0;
-            too_many = too_many.saturating_sub(1);
-            if let Some(sieve) = self.sieves.get_mut(run.column / COLUMNS).filter(|_| !stays) {
-                sieve.clear(run.column % COLUMNS);
-            }
-            stays
-        });
+        let before = self.full.len();
+        self.full.retain(|run| run.newest >= since);
+        while self.full.len() > MAX_RUNS {
+            self.full.pop_front();
+        }
+        if self.full.len() < before {
+            self.sweep();
+        }
+    }
+
+    /// Empties the columns of the runs that are gone.
+    fn sweep(&mut self) {
+        for (number, sieve) in self.sieves.iter_mut().enumerate() {
+            let runs = self.full.iter().filter(|run| run.column / COLUMNS == number);
+            sieve.keep(runs.fold(0, |columns, run| columns | 1 << (run.column % COLUMNS)));
+        }
     }
 }
 

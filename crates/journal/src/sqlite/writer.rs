@@ -271,7 +271,7 @@ impl Writer {
     }
 
     fn try_transact(&mut self, ops: &[Op], appends: usize, is_tick: bool) -> Result<Written, Failure> {
-        self.place.is_kept()?;
+        self.place.check_lately()?;
         if appends > 0 {
             self.retention.make_room(&self.connection, &self.shared, &self.cursors, self.head, appends)?;
         }
