@@ -110,12 +110,11 @@ async fn duplicates_are_found_among_many_and_after_a_restart() {
         const EVENTS: usize = 34_500;
         let home = Home::sqlite();
         let journal = home.open(&[]).await;
-        let of = |number: usize| Record { id: format!("id-{number}"), body: "{}".into(), ..record("") };
-        keep_many(&journal, EVENTS, of).await;
+        keep_many(&journal, EVENTS, numbered).await;
         for _ in 0..2 {
             let journal = home_reopened(&home, &journal).await;
             for number in (0..EVENTS).step_by(997).chain([EVENTS - 1]) {
-                assert_eq!(journal.append(of(number)).await, Ok(Appended::Duplicate), "id-{number}");
+                assert_eq!(journal.append(numbered(number)).await, Ok(Appended::Duplicate), "id-{number}");
             }
             assert_eq!(journal.stats().await.unwrap().events, EVENTS as u64);
             journal.close().await;
@@ -131,18 +130,21 @@ async fn duplicates_are_found_after_a_restart_whatever_was_written_between_the_e
         const RUN: usize = 32_768;
         let home = Home::sqlite();
         let journal = home.open(&[]).await;
-        let of = |number: usize| Record { id: format!("id-{number}"), body: "{}".into(), ..record("") };
         for begin in [0, RUN] {
-            keep_many(&journal, RUN, |number| of(begin + number)).await;
+            keep_many(&journal, RUN, |number| numbered(begin + number)).await;
             journal.set_targets(&[]).await.unwrap();
         }
         let journal = home_reopened(&home, &journal).await;
         for number in (0..2 * RUN).step_by(997) {
-            assert_eq!(journal.append(of(number)).await, Ok(Appended::Duplicate), "id-{number}");
+            assert_eq!(journal.append(numbered(number)).await, Ok(Appended::Duplicate), "id-{number}");
         }
         journal.close().await;
     })
     .await;
+}
+
+fn numbered(number: usize) -> Record {
+    Record { id: format!("id-{number}"), body: "{}".into(), ..record("") }
 }
 
 async fn home_reopened(home: &Home, journal: &Journal) -> Journal {
