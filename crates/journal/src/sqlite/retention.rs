@@ -18,8 +18,10 @@ const BUSY: Duration = Duration::from_millis(25);
 const IDLE: Duration = Duration::from_secs(1);
 /// When those are looked at again that were passed over because they were not settled.
 const AGAIN: Duration = Duration::from_secs(5);
-/// How long it is taken for granted that nothing can be removed to make room.
-const BARREN: Duration = Duration::from_millis(100);
+/// The same where there is no room: between the end of one look at everything and the next.
+const AGAIN_FOR_ROOM: Duration = Duration::from_millis(100);
+/// How long those who append wait for room to be made at most: that somebody made the greatest size smaller may be the cause.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 pub(super) struct Retention {
     /// Milliseconds.
@@ -30,7 +32,7 @@ pub(super) struct Retention {
     /// When to begin from the start, if something was passed over.
     again_at: Option<Instant>,
     next_at: Instant,
-    barren_until: Instant,
+    again_for_room_at: Instant,
 }
 
 /// What a batch came to.
@@ -43,7 +45,7 @@ struct Swept {
 impl Retention {
     pub(super) fn new(age: Duration, max_size: Option<u64>) -> Self {
         let now = Instant::now();
-        Self { age: millis(age), max_size, swept: 0, again_at: None, next_at: now, barren_until: now }
+        Self { age: millis(age), max_size, swept: 0, again_at: None, next_at: now, again_for_room_at: now }
     }
 
     /// When it is to be called again at the latest.
@@ -88,16 +90,35 @@ impl Retention {
         if !self.is_beyond(connection, 100) {
             return Ok(());
         }
-        let mut removed = 0;
-        while removed < events && Instant::now() >= self.barren_until {
-            let swept = self.sweep(connection, shared, floor(shared, cursors, head), i64::MAX)?;
-            removed += swept.removed;
-            if swept.is_over {
-                self.swept = 0;
-                self.barren_until = Instant::now() + BARREN;
-            }
+        let floor = floor(shared, cursors, head);
+        let is_over = self.sweep_for_room(connection, shared, floor, events)?;
+        if is_over && Instant::now() >= self.again_for_room_at {
+            // What was passed over may be settled by now.
+            self.swept = 0;
+            self.sweep_for_room(connection, shared, floor, events)?;
+            self.again_for_room_at = Instant::now() + AGAIN_FOR_ROOM;
         }
         self.check_room(connection)
+    }
+
+    /// Goes on where the last look ended until there is room, and as much went as is to come. True: that is all there is.
+    fn sweep_for_room(
+        &mut self,
+        connection: &Connection,
+        shared: &Shared,
+        floor: u64,
+        events: usize,
+    ) -> rusqlite::Result<bool> {
+        let until = Instant::now() + PATIENCE;
+        let mut removed = 0;
+        while (removed < events || self.is_beyond(connection, 100)) && Instant::now() < until {
+            let swept = self.sweep(connection, shared, floor, i64::MAX)?;
+            removed += swept.removed;
+            if swept.is_over {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn check_room(&self, connection: &Connection) -> Result<(), Failure> {

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::process::Command;
 
-use chathook_journal::{AppendError, EngineConfig, Health, Journal, Record};
+use chathook_journal::{AppendError, EngineConfig, Health, Journal, Position, Record, Subscription};
 
 use super::{all_ids, child, path, until};
-use crate::harness::{Home, bounded, deliver, keep, one, record};
+use crate::harness::{Home, bounded, deliver, keep, record};
 
 const MAX: u64 = 2 << 20;
 
@@ -18,8 +18,12 @@ fn limited() -> Home {
     home
 }
 
+fn sized(bytes: usize) -> Record {
+    Record { body: vec![b'x'; bytes].into(), ..record("a") }
+}
+
 fn large() -> Record {
-    Record { body: vec![b'x'; 20_000].into(), ..record("a") }
+    sized(20_000)
 }
 
 async fn fill(journal: &Journal) -> usize {
@@ -63,20 +67,53 @@ async fn at_the_greatest_size_the_oldest_settled_events_make_room() {
         let home = limited();
         let journal = home.open(&["crm"]).await;
         let mut crm = journal.subscribe("crm").unwrap();
-        let mut first = None;
+        let first = keep_and_deliver(&journal, &mut crm, large()).await;
         for _ in 0..400 {
-            let position = keep(&journal, large()).await;
-            first.get_or_insert(position);
-            let delivery = one(&mut crm).await;
-            assert_eq!(delivery.position, position);
-            delivery.settle(crate::harness::delivered()).await.unwrap();
+            keep_and_deliver(&journal, &mut crm, large()).await;
         }
-        assert_eq!(journal.event(first.unwrap()).await.unwrap(), None);
+        assert_eq!(journal.event(first).await.unwrap(), None);
         journal.close().await;
         let size = std::fs::metadata(path(&home)).unwrap().len();
         assert!(size < MAX * 3 / 2, "{size}");
     })
     .await;
+}
+
+/// A few events fill the journal each time: it has its greatest size again a moment after room was made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settled_events_make_room_as_often_as_there_is_none() {
+    bounded(async {
+        let home = limited();
+        let journal = home.open(&["crm"]).await;
+        let mut crm = journal.subscribe("crm").unwrap();
+        for _ in 0..60 {
+            keep_and_deliver(&journal, &mut crm, sized(700_000)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_many_small_events_go_as_a_large_one_needs() {
+    bounded(async {
+        let home = limited();
+        let journal = home.open(&["crm"]).await;
+        let mut crm = journal.subscribe("crm").unwrap();
+        for _ in 0..3_000 {
+            keep_and_deliver(&journal, &mut crm, record("a")).await;
+        }
+        for _ in 0..4 {
+            keep_and_deliver(&journal, &mut crm, sized(700_000)).await;
+        }
+    })
+    .await;
+}
+
+/// Keeps it, and has it delivered before anything else comes.
+async fn keep_and_deliver(journal: &Journal, crm: &mut Subscription, record: Record) -> Position {
+    let position = keep(journal, record).await;
+    assert_eq!(deliver(crm, 1).await, [position]);
+    position
 }
 
 /// Real failures of `write`: the process may not make files larger. The limit is then lifted.
