@@ -45,7 +45,6 @@ async fn tidy(shared: &Shared) -> Result<(), JournalError> {
             forget(shared, &target).await?;
             continue;
         }
-        shared.hand_back(&target).await?;
         for (share, record) in records {
             if first_unsettled(&record) < keep_from {
                 keep_from = keep_from.min(first_wanted(shared, share, &record).await?);

@@ -94,8 +94,7 @@ impl Work {
     }
 }
 
-/// Takes as many shares as are for us, and hands over what is too much, until nothing is to be delivered any more. What is
-/// being taken then is taken first: what we hold, we know of.
+/// Takes as many shares as are for us, and hands over what is too much, until nothing is to be delivered any more.
 async fn balance(shared: &Arc<Shared>, target: &Target, work: &mut Work) {
     let mut closed = shared.closed.subscribe();
     let mut stopped = target.stop.subscribe();
@@ -117,9 +116,9 @@ async fn balance(shared: &Arc<Shared>, target: &Target, work: &mut Work) {
         }
         if work.orders.len() < quota {
             let ours: Vec<u64> = work.orders.keys().copied().collect();
-            match shared.take_shares(&target.name, &view, &ours, quota - ours.len(), first).await {
-                Ok(taken) => {
-                    for (number, held) in taken {
+            match shared.free_shares(&target.name, &view, &ours, quota - ours.len(), first).await {
+                Ok(free) => {
+                    for (number, held) in free {
                         let Some(share) = target.shares.iter().find(|share| share.number == number) else { continue };
                         work.begin(shared, share, held);
                     }
@@ -138,8 +137,13 @@ async fn balance(shared: &Arc<Shared>, target: &Target, work: &mut Work) {
     }
 }
 
-/// Delivers a share until it is to be handed over, or somebody else has it.
+/// Takes a share, and delivers it until it is to be handed over, or somebody else has it.
 async fn deliver(shared: Arc<Shared>, share: Arc<Share>, mut held: Held, mut orders: watch::Receiver<Order>) -> u64 {
+    if !held.take(&shared).await {
+        // Whoever looks again at once may see no more than now.
+        tokio::time::sleep(POLL).await;
+        return share.number;
+    }
     tracing::info!(target = share.target, share = share.number, "delivering");
     share.book().restore(held.progress(), Instant::now());
     share.held.store(true, Ordering::Relaxed);

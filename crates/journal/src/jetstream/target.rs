@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
@@ -144,7 +144,7 @@ pub(super) struct ShareRecord {
 /// The records of the shares of a target, by their numbers.
 pub(super) type ShareRecords = BTreeMap<u64, ShareRecord>;
 
-/// The right to deliver a share.
+/// The right to deliver a share, once it is taken.
 #[derive(Debug)]
 pub(super) struct Held {
     me: String,
@@ -229,8 +229,8 @@ impl Shared {
         }
     }
 
-    /// Takes free shares of a target, at most `most`, beside those that we have. Looks at the one with the number `first` first.
-    pub(super) async fn take_shares(
+    /// Free shares of a target, at most `most`, beside those that we have. Looks at the one with the number `first` first.
+    pub(super) async fn free_shares(
         &self,
         target: &str,
         view: &View,
@@ -243,59 +243,36 @@ impl Shared {
         if records.len() < usize::try_from(SHARES).unwrap_or(usize::MAX) {
             self.know_target(target).await?;
         }
-        let mut takes = Vec::new();
+        let mut free = Vec::new();
         for share in (0..SHARES).map(|n| (first + n) % SHARES).filter(|share| !ours.contains(share)) {
-            let Some((record, revision)) = records.remove(&share) else { continue };
-            if takes.len() < most && self.is_free(&record, view, me).await {
-                takes.push(self.take_share(target, share, record, revision, me));
+            let Some((mut record, revision)) = records.remove(&share) else { continue };
+            if free.len() < most && self.is_free(&record, view, me).await {
+                record.holder = Some(me.clone());
+                let subject = self.names.share_record(target, share);
+                free.push((share, Held { me: me.clone(), subject, record, revision }));
             }
         }
-        Ok(join_all(takes).await.into_iter().flatten().collect())
+        Ok(free)
     }
 
     async fn is_free(&self, record: &ShareRecord, view: &View, me: &str) -> bool {
         match record.holder.as_deref() {
             None => true,
-            // Ours, and nobody here knows of it: a write of which we had no answer.
+            // Ours by the record, and nobody here delivers it.
             Some(holder) if holder == me || view.is_gone(holder) => true,
             Some(holder) if view.is_there(holder) => false,
             // Who left has no record; who has just come may have one that we do not see yet.
             Some(holder) => self.count_as_gone(holder, 0).await,
         }
     }
-
-    /// Hands back what is ours by its record though nobody here delivers it: when we wanted to, no server was there.
-    pub(super) async fn hand_back(&self, target: &str) -> Result<(), JournalError> {
-        let turn = self.turn(target);
-        let Ok(_turn) = turn.try_lock() else { return Ok(()) };
-        let me = self.members.watch().borrow().me.clone();
-        for (share, (mut record, revision)) in self.revisions_of(target).await? {
-            if record.holder.is_some() && record.holder == me {
-                record.holder = None;
-                self.write_if(&self.names.share_record(target, share), &record, revision).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn take_share(
-        &self,
-        target: &str,
-        share: u64,
-        mut record: ShareRecord,
-        revision: u64,
-        me: &str,
-    ) -> Option<(u64, Held)> {
-        let (subject, me) = (self.names.share_record(target, share), me.to_owned());
-        record.holder = Some(me.clone());
-        match self.write_if(&subject, &record, revision).await {
-            Ok(Written::Yes(revision)) => Some((share, Held { me, subject, record, revision })),
-            Ok(Written::Changed) | Err(_) => None,
-        }
-    }
 }
 
 impl Held {
+    /// Takes the share. False: somebody else has it.
+    pub(super) async fn take(&mut self, shared: &Shared) -> bool {
+        self.write_surely(shared).await
+    }
+
     pub(super) fn progress(&self) -> &Progress {
         &self.record.progress
     }
@@ -310,25 +287,29 @@ impl Held {
                 continue;
             }
             self.record.progress = progress;
-            while !self.write(shared).await {
-                if self.is_lost(shared).await {
-                    return;
-                }
-                tokio::time::sleep(AGAIN).await;
+            if !self.write_surely(shared).await {
+                return;
             }
         }
     }
 
-    /// Hands the share back, with how far it is. When the servers take nothing, it is free as soon as we are gone.
+    /// Hands the share back, with how far it is.
     pub(super) async fn release(mut self, shared: &Shared, progress: Progress) {
         self.record.holder = None;
         self.record.progress = progress;
-        for _ in 0..3 {
-            if self.write(shared).await || self.is_lost(shared).await {
-                return;
+        self.write_surely(shared).await;
+    }
+
+    /// Writes, however long the servers take nothing: a share that is ours by its record and that nobody here knows of is
+    /// delivered by nobody. False: somebody else has it.
+    async fn write_surely(&mut self, shared: &Shared) -> bool {
+        while !self.write(shared).await {
+            if self.is_lost(shared).await {
+                return false;
             }
             tokio::time::sleep(AGAIN).await;
         }
+        true
     }
 
     async fn write(&mut self, shared: &Shared) -> bool {

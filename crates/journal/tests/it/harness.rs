@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::{jetstream, nats};
 
 /// Nothing takes longer than this.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Fails instead of hanging.
 pub(crate) async fn bounded<T>(test: impl Future<Output = T>) -> T {

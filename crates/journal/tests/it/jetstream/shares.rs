@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream;
+use async_nats::jetstream::{self, stream};
 use chathook_journal::{Config, Journal, Position};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 use super::{Seen, append, assert_in_order, config, in_time, leader, lost, servers, target, until};
-use crate::harness::{bounded, delivered, keep, record};
+use crate::harness::{bounded, delivered, keep, positions, record, several};
 use crate::nats::{self, Server};
 
 const SHARES: usize = 8;
@@ -105,7 +105,7 @@ async fn balanced(url: &str, replicas: usize) -> Duration {
         if all && counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1 {
             return began.elapsed();
         }
-        assert!(began.elapsed() < Duration::from_secs(15), "{holders:?}");
+        assert!(began.elapsed() < Duration::from_secs(60), "{holders:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -377,6 +377,50 @@ async fn who_gives_a_target_up_leaves_it_to_the_others() {
         one.close().await;
         ours.await.unwrap();
         other.leave().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_share_that_is_handed_over_while_the_servers_take_nothing_is_delivered_afterwards() {
+    bounded(async {
+        let server = Server::start();
+        let (config, all) = (config(&server), Seen::default());
+        let one = Journal::open(&config, &["crm"]).await.unwrap();
+        let mut ours = one.subscribe("crm").unwrap();
+        let kept = load(&one, 1).await;
+        let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        // The last share waits for what is out, the others of the upper half are handed over before.
+        let events = context.get_stream("CHATHOOK").await.unwrap();
+        let mut out = Vec::new();
+        for delivery in several(&mut ours, kept.len()).await {
+            let subject = events.get_raw_message(delivery.position.0).await.unwrap().subject;
+            if subject.starts_with(&format!("CHATHOOK.{}.", SHARES - 1)) {
+                out.push(delivery);
+            }
+        }
+        assert!(!out.is_empty());
+        let other = Replica::start(&config, &all).await;
+        let began = Instant::now();
+        while !holders(&server.url()).await.values().any(|shares| *shares == SHARES / 2 - 1) {
+            assert!(began.elapsed() < Duration::from_secs(4), "{:?}", holders(&server.url()).await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let state = context.get_stream("CHATHOOK_STATE").await.unwrap().cached_info().config.clone();
+        let subjects = vec!["nobody.writes.here".to_owned()];
+        context.update_stream(stream::Config { subjects, ..state.clone() }).await.unwrap();
+        let waiting = positions(&out);
+        drop(out);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        context.update_stream(state).await.unwrap();
+        balanced(&server.url(), 2).await;
+        until("every delivery of it", || {
+            let delivered: Vec<Position> = all.lock().unwrap().iter().map(|(_, position)| *position).collect();
+            waiting.iter().all(|position| delivered.contains(position))
+        })
+        .await;
+        other.leave().await;
+        one.close().await;
     })
     .await;
 }
