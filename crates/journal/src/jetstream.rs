@@ -469,6 +469,19 @@ impl Shared {
         }
     }
 
+    /// The newest record of a subject and its sequence, as the leader of the stream of the state sees it.
+    async fn newest_state(&self, subject: &str) -> Result<Option<(Bytes, u64)>, JournalError> {
+        let stream = self.context.get_stream_no_info(&self.names.state).await;
+        let stream = stream.map_err(|error| JournalError::Unavailable(said(&error)))?;
+        match stream.get_last_raw_message_by_subject(subject).await {
+            Ok(found) => Ok(Some((found.payload, found.sequence))),
+            Err(error) => match error.kind() {
+                LastRawMessageErrorKind::NoMessageFound => Ok(None),
+                _ => Err(JournalError::Unavailable(said(&error))),
+            },
+        }
+    }
+
     /// Removes the messages of a subject, up to a sequence. Returns how many.
     async fn purge(&self, stream: &str, subject: &str, up_to: Option<u64>) -> Result<u64, JournalError> {
         let stream = self.context.get_stream_no_info(stream).await;

@@ -119,7 +119,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
         let joined = (AtomicU64::new(0), Notify::new());
         tokio::select! {
             () = renew(&shared, &me, &joined) => {
-                tracing::warn!("another gateway takes over what this one delivers: it could not be seen for too long");
+                tracing::warn!(
+                    "what this gateway delivers is given out anew: it could not be seen for too long, or the servers lost \
+                     what was written"
+                );
                 shared.members.certain_until(None);
                 shared.members.view.send_modify(|view| view.me = None);
             }
@@ -170,8 +173,8 @@ async fn renew(shared: &Shared, me: &str, (renewals, joined): &(AtomicU64, Notif
                     revision = found;
                     continue;
                 }
-                Ok(Some((member, _))) if member.gone => return,
-                // Gone and forgotten, or else a server that lags: then a new name costs little.
+                Ok(Some((member, found))) if member.gone || found < revision => return,
+                // Gone and forgotten, or the servers have an earlier state again.
                 Ok(None) if revision > 0 => return,
                 Ok(_) | Err(_) => {}
             },
@@ -244,12 +247,12 @@ async fn is_expired(
 
 impl Shared {
     async fn member(&self, name: &str) -> Result<Option<(Member, u64)>, JournalError> {
-        let Some(found) = read::last(&self.client, &self.names.state, &self.names.member(name)).await? else {
+        let Some((payload, sequence)) = self.newest_state(&self.names.member(name)).await? else {
             return Ok(None);
         };
-        let member = serde_json::from_slice(&found.payload)
+        let member = serde_json::from_slice(&payload)
             .map_err(|error| JournalError::Failed(format!("stream {}: a replica: {error}", self.names.state)))?;
-        Ok(Some((member, found.sequence)))
+        Ok(Some((member, sequence)))
     }
 
     /// Counts a replica as gone, if its record is still of this revision; 0: if it has none.

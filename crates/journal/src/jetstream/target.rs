@@ -324,18 +324,19 @@ impl Held {
 
     /// Whether somebody else has the share. A write of ours without answer may have arrived; then it counts.
     async fn is_lost(&mut self, shared: &Shared) -> bool {
-        match read::last(&shared.client, &shared.names.state, &self.subject).await {
-            Ok(Some(found)) if found.sequence > self.revision => match shared.parse_record(&found.payload) {
+        match shared.newest_state(&self.subject).await {
+            Ok(Some((_, sequence))) if sequence == self.revision => false,
+            Ok(Some((payload, sequence))) if sequence > self.revision => match shared.parse_record(&payload) {
                 Ok(record) if record.holder.as_deref() == Some(&self.me) => {
-                    self.revision = found.sequence;
+                    self.revision = sequence;
                     false
                 }
                 // Also: a release of ours has arrived.
                 Ok(_) | Err(_) => true,
             },
-            // A server that lags, or none at all.
-            Ok(Some(_)) | Err(_) => false,
-            Ok(None) => true,
+            // Forgotten, or the servers have an earlier state again.
+            Ok(_) => true,
+            Err(_) => false,
         }
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Retention {
     /// When to begin from the start, if something was passed over.
     again_at: Option<Instant>,
     next_at: Instant,
+    /// Everything is being looked at because there is no room.
+    is_looking_for_room: bool,
     again_for_room_at: Instant,
 }
 
@@ -45,7 +47,15 @@ struct Swept {
 impl Retention {
     pub(super) fn new(age: Duration, max_size: Option<u64>) -> Self {
         let now = Instant::now();
-        Self { age: millis(age), max_size, swept: 0, again_at: None, next_at: now, again_for_room_at: now }
+        Self {
+            age: millis(age),
+            max_size,
+            swept: 0,
+            again_at: None,
+            next_at: now,
+            is_looking_for_room: false,
+            again_for_room_at: now,
+        }
     }
 
     /// When it is to be called again at the latest.
@@ -92,11 +102,10 @@ impl Retention {
         }
         let floor = floor(shared, cursors, head);
         let is_over = self.sweep_for_room(connection, shared, floor, events)?;
-        if is_over && Instant::now() >= self.again_for_room_at {
+        if is_over && self.is_beyond(connection, 100) && Instant::now() >= self.again_for_room_at {
             // What was passed over may be settled by now.
-            self.swept = 0;
+            (self.swept, self.is_looking_for_room) = (0, true);
             self.sweep_for_room(connection, shared, floor, events)?;
-            self.again_for_room_at = Instant::now() + AGAIN_FOR_ROOM;
         }
         self.check_room(connection)
     }
@@ -115,6 +124,9 @@ impl Retention {
             let swept = self.sweep(connection, shared, floor, i64::MAX)?;
             removed += swept.removed;
             if swept.is_over {
+                if std::mem::take(&mut self.is_looking_for_room) {
+                    self.again_for_room_at = Instant::now() + AGAIN_FOR_ROOM;
+                }
                 return Ok(true);
             }
         }

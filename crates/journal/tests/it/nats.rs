@@ -105,6 +105,22 @@ impl Server {
         }
     }
 
+    /// A copy of what it keeps, while it does not run.
+    pub(crate) fn copy(&self) -> TempDir {
+        assert!(self.process.is_none(), "it runs");
+        let copy = tempfile::tempdir().unwrap();
+        copy_all(&self.directory.path().join("store"), copy.path());
+        copy
+    }
+
+    /// Puts back what it kept then, while it does not run.
+    pub(crate) fn put_back(&self, copy: &TempDir) {
+        assert!(self.process.is_none(), "it runs");
+        let store = self.directory.path().join("store");
+        fs::remove_dir_all(&store).unwrap();
+        copy_all(copy.path(), &store);
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
@@ -113,6 +129,18 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (entry, to) = (entry.unwrap(), to.to_owned());
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_all(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).unwrap()),
+        }
     }
 }
 

@@ -424,3 +424,43 @@ async fn a_share_that_is_handed_over_while_the_servers_take_nothing_is_delivered
     })
     .await;
 }
+
+/// As after a power cut of a server that does not sync at every write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_have_an_earlier_state_again_are_delivered_from() {
+    bounded(async {
+        let mut server = Server::start();
+        let (config, all) = (config(&server), Seen::default());
+        let appender = Journal::open(&config, &["crm"]).await.unwrap();
+        let (one, other) = (Replica::start(&config, &all).await, Replica::start(&config, &all).await);
+        balanced(&server.url(), 2).await;
+        server.kill();
+        let earlier = server.copy();
+        server.run();
+        // Each writes that it is there, and who has what changes.
+        let late = Replica::start(&config, &all).await;
+        balanced(&server.url(), 3).await;
+        late.leave().await;
+        balanced(&server.url(), 2).await;
+        let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let state = context.get_stream("CHATHOOK_STATE").await.unwrap();
+        for name in holders(&server.url()).await.into_keys() {
+            let subject = format!("CHATHOOK_STATE.member.{name}");
+            let at_first = state.get_last_raw_message_by_subject(&subject).await.unwrap().sequence;
+            while state.get_last_raw_message_by_subject(&subject).await.unwrap().sequence == at_first {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        server.kill();
+        server.put_back(&earlier);
+        server.run();
+        // Nobody gives out any more what was taken before.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        balanced(&server.url(), 2).await;
+        let kept = load(&appender, 2).await;
+        until("every delivery", || lost(&kept, &all) == 0).await;
+        one.leave().await;
+        other.leave().await;
+    })
+    .await;
+}
