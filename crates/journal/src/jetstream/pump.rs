@@ -31,6 +31,9 @@ const AGAIN: Duration = Duration::from_millis(250);
 const WISHES: Duration = Duration::from_secs(1);
 /// How often free shares are looked for while some are missing.
 const POLL: Duration = Duration::from_millis(250);
+/// How often we look whether a share is ours by its record that nobody here delivers. There is no way to that but servers that
+/// contradict themselves; then nobody else would deliver it either.
+const CHECK: Duration = Duration::from_secs(5);
 /// So long may what is out take when a share is handed over. Then it may be delivered twice.
 const HAND_OVER: Duration = Duration::from_secs(5);
 /// Fetches under way at once.
@@ -100,6 +103,7 @@ async fn balance(shared: &Arc<Shared>, target: &Target, work: &mut Work) {
     let mut stopped = target.stop.subscribe();
     let mut views = shared.members.watch();
     let mut me = None;
+    let mut check_at = Instant::now() + CHECK;
     loop {
         let view = views.borrow_and_update().clone();
         if view.me != me {
@@ -114,9 +118,11 @@ async fn balance(shared: &Arc<Shared>, target: &Target, work: &mut Work) {
         for order in work.orders.values().filter(|order| *order.borrow() == Order::Deliver).skip(quota) {
             order.send_replace(Order::HandOver);
         }
-        if work.orders.len() < quota {
+        if work.orders.len() < quota || Instant::now() >= check_at {
+            check_at = Instant::now() + CHECK;
             let ours: Vec<u64> = work.orders.keys().copied().collect();
-            match shared.free_shares(&target.name, &view, &ours, quota - ours.len(), first).await {
+            let most = quota.saturating_sub(ours.len());
+            match shared.free_shares(&target.name, &view, &ours, most, first).await {
                 Ok(free) => {
                     for (number, held) in free {
                         let Some(share) = target.shares.iter().find(|share| share.number == number) else { continue };
@@ -126,11 +132,11 @@ async fn balance(shared: &Arc<Shared>, target: &Target, work: &mut Work) {
                 Err(error) => tracing::debug!(target = target.name, %error, "cannot see who delivers"),
             }
         }
-        let is_short = work.orders.len() < quota;
+        let next_look = if work.orders.len() < quota { Instant::now() + POLL } else { check_at };
         tokio::select! {
             () = work.ended() => {}
             Ok(()) = views.changed() => {}
-            () = tokio::time::sleep(POLL), if is_short => {}
+            () = tokio::time::sleep_until(next_look.into()) => {}
             _ = stopped.wait_for(|stopped| *stopped) => return,
             _ = closed.wait_for(|closed| *closed) => return,
         }

@@ -229,7 +229,8 @@ impl Shared {
         }
     }
 
-    /// Free shares of a target, at most `most`, beside those that we have. Looks at the one with the number `first` first.
+    /// Free shares of a target, at most `most`, beside those that we have, and those that are ours by the record alone. Looks at
+    /// the one with the number `first` first.
     pub(super) async fn free_shares(
         &self,
         target: &str,
@@ -246,7 +247,8 @@ impl Shared {
         let mut free = Vec::new();
         for share in (0..SHARES).map(|n| (first + n) % SHARES).filter(|share| !ours.contains(share)) {
             let Some((mut record, revision)) = records.remove(&share) else { continue };
-            if free.len() < most && self.is_free(&record, view, me).await {
+            let is_ours = record.holder.as_ref() == Some(me);
+            if is_ours || free.len() < most && self.is_free(&record, view).await {
                 record.holder = Some(me.clone());
                 let subject = self.names.share_record(target, share);
                 free.push((share, Held { me: me.clone(), subject, record, revision }));
@@ -255,11 +257,10 @@ impl Shared {
         Ok(free)
     }
 
-    async fn is_free(&self, record: &ShareRecord, view: &View, me: &str) -> bool {
+    async fn is_free(&self, record: &ShareRecord, view: &View) -> bool {
         match record.holder.as_deref() {
             None => true,
-            // Ours by the record, and nobody here delivers it.
-            Some(holder) if holder == me || view.is_gone(holder) => true,
+            Some(holder) if view.is_gone(holder) => true,
             Some(holder) if view.is_there(holder) => false,
             // Who left has no record; who has just come may have one that we do not see yet.
             Some(holder) => self.count_as_gone(holder, 0).await,

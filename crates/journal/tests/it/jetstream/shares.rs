@@ -464,3 +464,33 @@ async fn servers_that_have_an_earlier_state_again_are_delivered_from() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_share_is_delivered_by_whom_its_record_names() {
+    bounded(async {
+        let server = Server::start();
+        let (config, all) = (config(&server), Seen::default());
+        let appender = Journal::open(&config, &["crm"]).await.unwrap();
+        let (one, other) = (Replica::start(&config, &all).await, Replica::start(&config, &all).await);
+        balanced(&server.url(), 2).await;
+        // One of them reads that it has a share which the other delivers.
+        let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let state = context.get_stream("CHATHOOK_STATE").await.unwrap();
+        let subject = "CHATHOOK_STATE.target.crm.0";
+        let record = state.get_last_raw_message_by_subject(subject).await.unwrap().payload;
+        let mut record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        let names = holders(&server.url()).await;
+        let name = names.keys().find(|name| record["holder"] != name.as_str()).unwrap();
+        record["holder"] = name.as_str().into();
+        context.publish(subject, record.to_string().into()).await.unwrap().await.unwrap();
+        for _ in 0..3 {
+            let kept = load(&appender, 1).await;
+            until("every delivery", || lost(&kept, &all) == 0).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        balanced(&server.url(), 2).await;
+        one.leave().await;
+        other.leave().await;
+    })
+    .await;
+}
