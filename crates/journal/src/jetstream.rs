@@ -41,7 +41,7 @@ use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{Info, LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::{Info, LastRawMessageError, LastRawMessageErrorKind, Stream};
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -443,50 +443,34 @@ impl Shared {
         Ok(self.info().await?.state.last_sequence)
     }
 
-    /// Whether there is an event at a position, as the stream's leader sees it.
+    /// A stream, without asking whether it is there. What is read of it is what its leader sees.
+    async fn handle(&self, name: &str) -> Result<Stream<()>, JournalError> {
+        self.context.get_stream_no_info(name).await.map_err(|error| JournalError::Unavailable(said(&error)))
+    }
+
+    /// Whether there is an event at a position.
     async fn holds(&self, position: u64) -> Result<bool, JournalError> {
-        let stream = self.context.get_stream_no_info(&self.names.events).await;
-        let stream = stream.map_err(|error| JournalError::Unavailable(said(&error)))?;
-        match stream.get_raw_message(position).await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.kind() {
-                LastRawMessageErrorKind::NoMessageFound => Ok(false),
-                _ => Err(JournalError::Unavailable(said(&error))),
-            },
-        }
+        let events = self.handle(&self.names.events).await?;
+        Ok(if_there(events.get_raw_message(position).await)?.is_some())
     }
 
-    /// The first event of these subjects from a position on, as the stream's leader sees it.
+    /// The first event of these subjects from a position on.
     async fn first_of(&self, subject: &str, from: u64) -> Result<Option<u64>, JournalError> {
-        let stream = self.context.get_stream_no_info(&self.names.events).await;
-        let stream = stream.map_err(|error| JournalError::Unavailable(said(&error)))?;
-        match stream.get_first_raw_message_by_subject(subject, from.max(1)).await {
-            Ok(found) => Ok(Some(found.sequence)),
-            Err(error) => match error.kind() {
-                LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                _ => Err(JournalError::Unavailable(said(&error))),
-            },
-        }
+        let events = self.handle(&self.names.events).await?;
+        let found = if_there(events.get_first_raw_message_by_subject(subject, from.max(1)).await)?;
+        Ok(found.map(|found| found.sequence))
     }
 
-    /// The newest record of a subject and its sequence, as the leader of the stream of the state sees it.
+    /// The newest record of a subject of the state, and its sequence.
     async fn newest_state(&self, subject: &str) -> Result<Option<(Bytes, u64)>, JournalError> {
-        let stream = self.context.get_stream_no_info(&self.names.state).await;
-        let stream = stream.map_err(|error| JournalError::Unavailable(said(&error)))?;
-        match stream.get_last_raw_message_by_subject(subject).await {
-            Ok(found) => Ok(Some((found.payload, found.sequence))),
-            Err(error) => match error.kind() {
-                LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                _ => Err(JournalError::Unavailable(said(&error))),
-            },
-        }
+        let state = self.handle(&self.names.state).await?;
+        let found = if_there(state.get_last_raw_message_by_subject(subject).await)?;
+        Ok(found.map(|found| (found.payload, found.sequence)))
     }
 
     /// Removes the messages of a subject, up to a sequence. Returns how many.
     async fn purge(&self, stream: &str, subject: &str, up_to: Option<u64>) -> Result<u64, JournalError> {
-        let stream = self.context.get_stream_no_info(stream).await;
-        let stream = stream.map_err(|error| JournalError::Unavailable(said(&error)))?;
-        let purge = stream.purge().filter(subject);
+        let purge = self.handle(stream).await?.purge().filter(subject);
         let purged = match up_to {
             Some(last) => purge.sequence(last + 1).await,
             None => purge.await,
@@ -498,6 +482,15 @@ impl Shared {
     async fn forget_wish(&self, share: &Share, position: u64, wish: u64) -> Result<(), JournalError> {
         let subject = self.names.replay(&share.target, share.number, position);
         self.purge(&self.names.state, &subject, Some(wish)).await.map(drop)
+    }
+}
+
+/// That a message is not there is an answer too.
+fn if_there<T>(found: Result<T, LastRawMessageError>) -> Result<Option<T>, JournalError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(JournalError::Unavailable(said(&error))),
     }
 }
 

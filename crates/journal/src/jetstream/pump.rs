@@ -292,7 +292,7 @@ async fn take_in(
 async fn consumer_at(shared: &Shared, share: &Share, is_ours: bool) -> Result<(PullConsumer, u64), JournalError> {
     let unavailable = |error: &dyn std::error::Error| JournalError::Unavailable(said(error));
     let position = share.book().read_next().max(1);
-    let stream = shared.context.get_stream_no_info(&shared.names.events).await.map_err(|error| unavailable(&error))?;
+    let stream = shared.handle(&shared.names.events).await?;
     let name = consumer(&share.target, share.number);
     if let Ok(consumer) = stream.get_consumer::<pull::Config>(&name).await {
         let delivered = &consumer.cached_info().delivered;

@@ -82,8 +82,12 @@ async fn holders(url: &str) -> BTreeMap<String, usize> {
     }
 }
 
+async fn context(url: &str) -> Result<jetstream::Context, async_nats::Error> {
+    Ok(jetstream::new(async_nats::connect(url).await?))
+}
+
 async fn try_holders(url: &str) -> Result<BTreeMap<String, usize>, async_nats::Error> {
-    let state = jetstream::new(async_nats::connect(url).await?).get_stream("CHATHOOK_STATE").await?;
+    let state = context(url).await?.get_stream("CHATHOOK_STATE").await?;
     let mut holders = BTreeMap::new();
     for share in 0..SHARES {
         let record = state.get_last_raw_message_by_subject(&format!("CHATHOOK_STATE.target.crm.{share}")).await?;
@@ -93,6 +97,11 @@ async fn try_holders(url: &str) -> Result<BTreeMap<String, usize>, async_nats::E
         }
     }
     Ok(holders)
+}
+
+/// Of the newest message of a subject.
+async fn sequence(stream: &stream::Stream, subject: &str) -> u64 {
+    stream.get_last_raw_message_by_subject(subject).await.unwrap().sequence
 }
 
 /// Waits until so many replicas hold all shares, about as many each. Returns how long that took.
@@ -289,7 +298,7 @@ async fn who_was_counted_as_gone_comes_back() {
         let replica = Replica::start(&config, &all).await;
         balanced(&server.url(), 1).await;
         let before = holders(&server.url()).await.into_keys().next().unwrap();
-        let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let context = context(&server.url()).await.unwrap();
         let kept = load_while(&appender, async {
             let gone = r#"{"targets":[],"gone":true}"#;
             context.publish(format!("CHATHOOK_STATE.member.{before}"), gone.into()).await.unwrap().await.unwrap();
@@ -339,7 +348,7 @@ async fn who_has_nothing_to_do_writes_twice_a_second_and_no_more() {
         let journal = Journal::open(&config(&server), &names).await.unwrap();
         let subscriptions = names.map(|name| journal.subscribe(name).unwrap());
         balanced(&server.url(), 1).await;
-        let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let context = context(&server.url()).await.unwrap();
         let written = async || {
             let stream = context.get_stream("CHATHOOK_STATE").await.unwrap();
             stream.cached_info().state.last_sequence
@@ -389,8 +398,8 @@ async fn a_share_that_is_handed_over_while_the_servers_take_nothing_is_delivered
         let one = Journal::open(&config, &["crm"]).await.unwrap();
         let mut ours = one.subscribe("crm").unwrap();
         let kept = load(&one, 1).await;
-        let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
-        // The last share waits for what is out, the others of the upper half are handed over before.
+        let context = context(&server.url()).await.unwrap();
+        // The last share waits for what is out, for five seconds at most; the others of the upper half are handed over before.
         let events = context.get_stream("CHATHOOK").await.unwrap();
         let mut out = Vec::new();
         for delivery in several(&mut ours, kept.len()).await {
@@ -442,20 +451,22 @@ async fn servers_that_have_an_earlier_state_again_are_delivered_from() {
         balanced(&server.url(), 3).await;
         late.leave().await;
         balanced(&server.url(), 2).await;
-        let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let context = context(&server.url()).await.unwrap();
         let state = context.get_stream("CHATHOOK_STATE").await.unwrap();
-        for name in holders(&server.url()).await.into_keys() {
+        let before = holders(&server.url()).await;
+        for name in before.keys() {
             let subject = format!("CHATHOOK_STATE.member.{name}");
-            let at_first = state.get_last_raw_message_by_subject(&subject).await.unwrap().sequence;
-            while state.get_last_raw_message_by_subject(&subject).await.unwrap().sequence == at_first {
+            let at_first = sequence(&state, &subject).await;
+            while sequence(&state, &subject).await == at_first {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
         server.kill();
         server.put_back(&earlier);
         server.run();
-        // Nobody gives out any more what was taken before.
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        while holders(&server.url()).await.keys().any(|name| before.contains_key(name)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         balanced(&server.url(), 2).await;
         let kept = load(&appender, 2).await;
         until("every delivery", || lost(&kept, &all) == 0).await;
@@ -474,7 +485,7 @@ async fn a_share_is_delivered_by_whom_its_record_names() {
         let (one, other) = (Replica::start(&config, &all).await, Replica::start(&config, &all).await);
         balanced(&server.url(), 2).await;
         // One of them reads that it has a share which the other delivers.
-        let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let context = context(&server.url()).await.unwrap();
         let state = context.get_stream("CHATHOOK_STATE").await.unwrap();
         let subject = "CHATHOOK_STATE.target.crm.0";
         let record = state.get_last_raw_message_by_subject(subject).await.unwrap().payload;
@@ -482,12 +493,12 @@ async fn a_share_is_delivered_by_whom_its_record_names() {
         let names = holders(&server.url()).await;
         let name = names.keys().find(|name| record["holder"] != name.as_str()).unwrap();
         record["holder"] = name.as_str().into();
-        context.publish(subject, record.to_string().into()).await.unwrap().await.unwrap();
-        for _ in 0..3 {
-            let kept = load(&appender, 1).await;
-            until("every delivery", || lost(&kept, &all) == 0).await;
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        let written = context.publish(subject, record.to_string().into()).await.unwrap().await.unwrap();
+        while sequence(&state, subject).await == written.sequence {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        let kept = load(&appender, 1).await;
+        until("every delivery", || lost(&kept, &all) == 0).await;
         balanced(&server.url(), 2).await;
         one.leave().await;
         other.leave().await;
