@@ -12,6 +12,8 @@ use chathook_journal::{
     AppendError, Appended, Config, DeadFilter, EngineConfig, Filter, Health, JetStreamConfig, JetStreamOpenError,
     Journal, NatsAuth, OpenError, Position, Record, State, Subscription,
 };
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::harness::{self, LATER, bounded, dead, delivered, keep, keep_keys, one, record, retry, several};
 use crate::nats::{self, Server};
@@ -52,17 +54,42 @@ async fn refused(config: JetStreamConfig) -> JetStreamOpenError {
 type Seen = Arc<Mutex<Vec<(String, Position)>>>;
 
 /// A target that takes everything.
-fn target(mut subscription: Subscription, seen: &Seen) -> tokio::task::JoinHandle<()> {
-    let seen = Arc::clone(seen);
-    tokio::spawn(async move {
-        while let Ok(deliveries) = subscription.next(64).await {
-            for delivery in deliveries {
-                let key = delivery.record.key.clone().unwrap_or_default();
-                seen.lock().unwrap().push((key, delivery.position));
-                tokio::spawn(async move { delivery.settle(delivered()).await });
+struct Target {
+    task: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+}
+
+impl Target {
+    /// What it gets is added to each of `seen`.
+    fn start(mut subscription: Subscription, seen: &[&Seen]) -> Self {
+        let seen: Vec<Seen> = seen.iter().map(|seen| Arc::clone(seen)).collect();
+        let (stop, mut stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let mut under_way = JoinSet::new();
+            loop {
+                let deliveries = tokio::select! {
+                    deliveries = subscription.next(64) => deliveries,
+                    _ = &mut stopped => break,
+                };
+                let Ok(deliveries) = deliveries else { break };
+                for delivery in deliveries {
+                    let key = delivery.record.key.clone().unwrap_or_default();
+                    for seen in &seen {
+                        seen.lock().unwrap().push((key.clone(), delivery.position));
+                    }
+                    under_way.spawn(async move { delivery.settle(delivered()).await });
+                }
             }
-        }
-    })
+            under_way.join_all().await;
+        });
+        Self { task, stop }
+    }
+
+    /// Takes no more and settles what it has, as a gateway does before it closes the journal.
+    async fn stop(self) {
+        drop(self.stop);
+        self.task.await.unwrap();
+    }
 }
 
 /// Appends `count` events of a conversation, each until it is kept, as Chat does with retries. Returns where.
@@ -138,7 +165,7 @@ async fn a_server_that_is_killed_and_restarted_under_load_loses_nothing() {
         let mut server = Server::start();
         let journal = Journal::open(&in_time(servers(&[&server])), &["crm"]).await.unwrap();
         let seen = Seen::default();
-        let crm = target(journal.subscribe("crm").unwrap(), &seen);
+        let crm = Target::start(journal.subscribe("crm").unwrap(), &[&seen]);
         let kept = under_load(std::slice::from_ref(&journal), 150, async {
             for _ in 0..2 {
                 let before = seen.lock().unwrap().len();
@@ -151,8 +178,8 @@ async fn a_server_that_is_killed_and_restarted_under_load_loses_nothing() {
         until("every delivery", || lost(&kept, &seen) == 0).await;
         let again = assert_in_order(&seen);
         println!("acknowledged {}, delivered again {again}, lost 0", kept.len());
+        crm.stop().await;
         journal.close().await;
-        crm.await.unwrap();
     })
     .await;
 }
@@ -196,7 +223,7 @@ async fn one_of_three_servers_killed_under_load_loses_nothing() {
         let journal = Journal::open(&config, &["crm"]).await.unwrap();
         assert_eq!(journal.health(), Health::Ok("stream CHATHOOK: 3 replicas".into()));
         let seen = Seen::default();
-        let crm = target(journal.subscribe("crm").unwrap(), &seen);
+        let crm = Target::start(journal.subscribe("crm").unwrap(), &[&seen]);
         let leader = leader(&cluster).await;
         let kept = under_load(std::slice::from_ref(&journal), 300, async {
             until("deliveries", || seen.lock().unwrap().len() > 300).await;
@@ -209,8 +236,8 @@ async fn one_of_three_servers_killed_under_load_loses_nothing() {
         until("every delivery", || lost(&kept, &seen) == 0).await;
         let again = assert_in_order(&seen);
         println!("acknowledged {}, delivered again {again}, lost 0", kept.len());
+        crm.stop().await;
         journal.close().await;
-        crm.await.unwrap();
     })
     .await;
 }
@@ -231,18 +258,20 @@ async fn two_gateways_deliver_everything_once_and_in_order_while_both_live() {
         let one = Journal::open(&config(&server), &["crm", "audit"]).await.unwrap();
         let other = Journal::open(&config(&server), &["crm", "audit"]).await.unwrap();
         let seen = [Seen::default(), Seen::default()];
-        let mut targets = Vec::new();
-        for journal in [&one, &other] {
-            for (name, seen) in ["crm", "audit"].iter().zip(&seen) {
-                targets.push(target(journal.subscribe(name).unwrap(), seen));
-            }
-        }
+        let deliver = |journal: &Journal| {
+            let targets = ["crm", "audit"].into_iter().zip(&seen);
+            targets.map(|(name, seen)| Target::start(journal.subscribe(name).unwrap(), &[seen])).collect::<Vec<_>>()
+        };
+        let (by_one, by_other) = (deliver(&one), deliver(&other));
         let kept = under_load(&[one.clone(), other.clone()], 100, async {}).await;
         for seen in &seen {
             until("every delivery", || lost(&kept, seen) == 0).await;
             assert_eq!(assert_in_order(seen), 0, "nothing comes twice");
         }
         // The one hands over what it has: the other goes on at once.
+        for target in by_one {
+            target.stop().await;
+        }
         one.close().await;
         let began = Instant::now();
         let more = append(other.clone(), "key 0".into(), 10).await;
@@ -251,10 +280,10 @@ async fn two_gateways_deliver_everything_once_and_in_order_while_both_live() {
             assert_eq!(assert_in_order(seen), 0, "nothing comes twice");
         }
         assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
-        other.close().await;
-        for target in targets {
-            target.await.unwrap();
+        for target in by_other {
+            target.stop().await;
         }
+        other.close().await;
     })
     .await;
 }
@@ -270,16 +299,16 @@ async fn when_a_gateway_dies_another_takes_its_targets_over() {
         let (ready, started) = tokio::sync::oneshot::channel();
         doomed.spawn(async move {
             let journal = Journal::open(&at, &["crm"]).await.unwrap();
-            let crm = target(journal.subscribe("crm").unwrap(), &by);
+            let crm = Target::start(journal.subscribe("crm").unwrap(), &[&by]);
             keep(&journal, record("first")).await;
             ready.send(()).unwrap();
-            crm.await.unwrap();
+            crm.task.await.unwrap();
         });
         started.await.unwrap();
         until("the first delivery", || seen.lock().unwrap().len() == 1).await;
 
         let journal = Journal::open(&config, &["crm"]).await.unwrap();
-        let crm = target(journal.subscribe("crm").unwrap(), &seen);
+        let crm = Target::start(journal.subscribe("crm").unwrap(), &[&seen]);
         let mut died = Instant::now();
         let kept = under_load(std::slice::from_ref(&journal), 100, async {
             until("deliveries", || seen.lock().unwrap().len() > 100).await;
@@ -292,8 +321,8 @@ async fn when_a_gateway_dies_another_takes_its_targets_over() {
         assert!(died.elapsed() < Duration::from_secs(15), "{:?}", died.elapsed());
         let again = assert_in_order(&seen);
         assert!(again <= 512, "what was out comes again, not more: {again}");
+        crm.stop().await;
         journal.close().await;
-        crm.await.unwrap();
     })
     .await;
 }

@@ -10,7 +10,7 @@ use chathook_journal::{Config, Journal, Position};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
-use super::{Seen, append, assert_in_order, config, in_time, leader, lost, servers, target, until};
+use super::{Seen, Target, append, assert_in_order, config, in_time, leader, lost, servers, until};
 use crate::harness::{bounded, delivered, keep, positions, record, several};
 use crate::nats::{self, Server};
 
@@ -22,6 +22,7 @@ const KEYS: usize = 32;
 struct Replica {
     runtime: Option<Runtime>,
     journal: Journal,
+    crm: Option<Target>,
     /// What it got.
     seen: Seen,
 }
@@ -31,22 +32,15 @@ impl Replica {
     async fn start(config: &Config, all: &Seen) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (config, seen, all) = (config.clone(), Seen::default(), Arc::clone(all));
-        let (ready, journal) = oneshot::channel();
+        let (ready, started) = oneshot::channel();
         let by = Arc::clone(&seen);
         runtime.spawn(async move {
             let journal = Journal::open(&config, &["crm"]).await.unwrap();
-            let mut crm = journal.subscribe("crm").unwrap();
-            ready.send(journal.clone()).unwrap();
-            while let Ok(deliveries) = crm.next(64).await {
-                for delivery in deliveries {
-                    let seen = (delivery.record.key.clone().unwrap_or_default(), delivery.position);
-                    by.lock().unwrap().push(seen.clone());
-                    all.lock().unwrap().push(seen);
-                    tokio::spawn(async move { delivery.settle(delivered()).await });
-                }
-            }
+            let crm = Target::start(journal.subscribe("crm").unwrap(), &[&by, &all]);
+            ready.send((journal, crm)).ok().unwrap();
         });
-        Self { runtime: Some(runtime), journal: journal.await.unwrap(), seen }
+        let (journal, crm) = started.await.unwrap();
+        Self { runtime: Some(runtime), journal, crm: Some(crm), seen }
     }
 
     fn count(&self) -> usize {
@@ -59,6 +53,7 @@ impl Replica {
     }
 
     async fn leave(mut self) {
+        self.crm.take().unwrap().stop().await;
         self.journal.close().await;
         self.runtime.take().unwrap().shutdown_background();
     }
@@ -277,14 +272,35 @@ async fn what_is_out_is_settled_before_its_share_is_handed_over() {
         assert_eq!(other.count(), 0, "nothing of a share that is not settled");
         let settled = out.iter().map(|delivery| delivery.settle(delivered()));
         futures_util::future::try_join_all(settled).await.unwrap();
-        let ours = target(crm, &all);
+        let ours = Target::start(crm, &[&all]);
         until("every delivery", || lost(&kept, &all) == 0).await;
         balanced(&server.url(), 2).await;
         assert!(other.count() > 0);
         assert_eq!(assert_in_order(&all), 0, "nothing comes twice");
         other.leave().await;
+        ours.stop().await;
         journal.close().await;
-        ours.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_out_when_a_journal_is_closed_is_delivered_by_another() {
+    bounded(async {
+        let server = Server::start();
+        let (config, all) = (config(&server), Seen::default());
+        let one = Journal::open(&config, &["crm"]).await.unwrap();
+        let mut crm = one.subscribe("crm").unwrap();
+        let kept = load(&one, 2).await;
+        let out = several(&mut crm, KEYS).await;
+        let other = Replica::start(&config, &all).await;
+        let began = Instant::now();
+        one.close().await;
+        assert!(out[0].settle(delivered()).await.is_err(), "it is somebody else's now");
+        until("every delivery", || lost(&kept, &all) == 0).await;
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        assert_eq!(assert_in_order(&all), 0, "nothing comes twice");
+        other.leave().await;
     })
     .await;
 }
@@ -324,7 +340,7 @@ async fn a_share_without_events_holds_up_no_retention() {
         let config = Config { retention: Duration::from_secs(1), ..config(&server) };
         let all = Seen::default();
         let journal = Journal::open(&config, &["crm"]).await.unwrap();
-        let crm = target(journal.subscribe("crm").unwrap(), &all);
+        let crm = Target::start(journal.subscribe("crm").unwrap(), &[&all]);
         let kept = append(journal.clone(), "one conversation".into(), 20).await;
         until("every delivery", || lost(&kept, &all) == 0).await;
         while journal.stats().await.unwrap().events > 0 {
@@ -334,8 +350,8 @@ async fn a_share_without_events_holds_up_no_retention() {
         let kept = load(&journal, 2).await;
         until("every delivery", || lost(&kept, &all) == 0).await;
         assert_eq!(assert_in_order(&all), 0);
+        crm.stop().await;
         journal.close().await;
-        crm.await.unwrap();
     })
     .await;
 }
@@ -370,21 +386,21 @@ async fn who_gives_a_target_up_leaves_it_to_the_others() {
         let server = Server::start();
         let (config, all) = (config(&server), Seen::default());
         let one = Journal::open(&config, &["crm"]).await.unwrap();
-        let ours = target(one.subscribe("crm").unwrap(), &Seen::default());
+        let ours = Target::start(one.subscribe("crm").unwrap(), &[]);
         let other = Replica::start(&config, &all).await;
         balanced(&server.url(), 2).await;
         one.set_targets(&[]).await.unwrap();
-        ours.await.unwrap();
+        ours.task.await.unwrap();
         let took = balanced(&server.url(), 1).await;
         assert!(took < Duration::from_secs(3), "{took:?}");
         let kept = load(&one, 1).await;
         until("every delivery", || lost(&kept, &all) == 0).await;
         // And gets its part again.
         one.set_targets(&["crm"]).await.unwrap();
-        let ours = target(one.subscribe("crm").unwrap(), &Seen::default());
+        let ours = Target::start(one.subscribe("crm").unwrap(), &[]);
         balanced(&server.url(), 2).await;
+        ours.stop().await;
         one.close().await;
-        ours.await.unwrap();
         other.leave().await;
     })
     .await;
