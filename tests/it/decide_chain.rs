@@ -253,7 +253,7 @@ async fn one_deadline_is_for_the_whole_chain() {
     };
     let ((response, took), ()) = tokio::join!(gateway.timed(MESSAGE, message("tea")), first_takes);
     is(&response, FALLBACK);
-    assert!(took <= Duration::from_millis(650), "{took:?}");
+    assert!(took < Duration::from_millis(350 + 600), "{took:?}");
     assert_eq!(second.asked(), 1);
 }
 

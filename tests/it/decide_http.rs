@@ -755,7 +755,7 @@ async fn a_hedge_answers_where_the_first_request_hangs() {
     let gateway = gateway(&decider, "http.hedge = \"100ms\"\nhttp.token = \"decider-token\"").await;
     let (response, took) = gateway.timed(COMMAND, MESSAGE).await;
     is(&response, REJECTED);
-    assert!(Duration::from_millis(100) <= took && took < Duration::from_millis(500), "{took:?}");
+    assert!(Duration::from_millis(100) <= took && took < Duration::from_secs(1), "{took:?}");
     let (first, second) = (decider.request(0).await, decider.request(1).await);
     let unsigned = |target: &str| target.split("&Sign=").next().map(str::to_owned);
     assert_eq!((unsigned(first.target()), &first.body), (unsigned(second.target()), &second.body));

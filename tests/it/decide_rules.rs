@@ -125,7 +125,7 @@ async fn a_pattern_that_would_be_catastrophic_elsewhere_costs_nothing_here() {
     let gateway = gateway(&["patterns = ['^(a+)+$']", r#"then = "drop""#]).await;
     let (response, took) = gateway.timed(GROUP, says(&("a".repeat(10_000) + "!"))).await;
     is(&response, OK, "no match");
-    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
     is(&gateway.post(GROUP, says(&"a".repeat(100))).await, DROPPED, "a match");
 }
 
