@@ -113,10 +113,16 @@ pub struct DeadFilter {
     pub target: Option<String>,
     /// Of this class.
     pub class: Option<DeadClass>,
+    /// Whose event was received at this time or later.
+    pub since: Option<SystemTime>,
+    /// Whose event was received before this time.
+    pub until: Option<SystemTime>,
     /// Of one of these commands; empty: of any.
     pub commands: Vec<String>,
     /// Of this conversation.
     pub key: Option<String>,
+    /// These bytes are in the body.
+    pub contains: Option<String>,
     /// Before this position: the next page.
     pub before: Option<Position>,
     /// At most so many.
@@ -126,7 +132,17 @@ pub struct DeadFilter {
 impl Default for DeadFilter {
     /// The newest hundred.
     fn default() -> Self {
-        Self { target: None, class: None, commands: Vec::new(), key: None, before: None, limit: 100 }
+        Self {
+            target: None,
+            class: None,
+            since: None,
+            until: None,
+            commands: Vec::new(),
+            key: None,
+            contains: None,
+            before: None,
+            limit: 100,
+        }
     }
 }
 

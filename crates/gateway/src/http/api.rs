@@ -126,13 +126,12 @@ async fn events<S: Send + Sync + 'static>(
     if state.is_none() && query.target.is_some() {
         return Err(Problem::Wrong("target: goes together with `state`".to_owned()));
     }
-    let user = query.user.map(|user| serde_json::to_string(&user)).transpose();
     let filter = Filter {
         since: query.since.map(|since| moment("since", &since)).transpose()?,
         until: query.until.map(|until| moment("until", &until)).transpose()?,
         commands: list(query.command.as_deref()),
         key: query.key,
-        contains: user.map_err(|error| Problem::Wrong(format!("user: {error}")))?,
+        contains: query.user.map(|user| quoted(&user)).transpose()?,
         state: state.map(|state| (query.target, state)),
         before: query.before.map(Position),
         limit: query.limit.unwrap_or(100).min(MOST),
@@ -357,6 +356,11 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, text: &str) -
 fn list(text: Option<&str>) -> Vec<String> {
     let words = text.unwrap_or_default().split(',').map(str::trim);
     words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// An account as it stands in a body.
+fn quoted(user: &str) -> Result<String, Problem> {
+    serde_json::to_string(user).map_err(|error| Problem::Wrong(format!("user: {error}")))
 }
 
 /// A time (`2026-01-31T12:00:00Z`), or so long ago (`15m`).

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::history::{History, Last};
+use super::history::History;
 use super::names::lane;
 use super::wire::millis;
 use crate::delivery::{Attempt, Outcome};
@@ -311,10 +311,9 @@ impl Book {
             return;
         }
         self.lanes.insert(lane, LaneState::default());
-        if let Some(Last::Retrying { due }) = history.last {
+        if let Some(wait) = history.wait(SystemTime::now()) {
             // Whoever had the target before had it waiting.
             self.set_behind(lane, Range { next: position, last: position, count: 1, received });
-            let wait = due.duration_since(SystemTime::now()).unwrap_or_default();
             if let Some(state) = self.lanes.get_mut(&lane) {
                 state.retrying = true;
             }
@@ -484,8 +483,7 @@ impl Book {
             }
             _ => {
                 // Whoever had the target before had it waiting.
-                if let Some(Last::Retrying { due }) = history.last
-                    && let Ok(wait) = due.duration_since(SystemTime::now())
+                if let Some(wait) = history.wait(SystemTime::now()).filter(|wait| !wait.is_zero())
                     && !state.retrying
                 {
                     state.retrying = true;
@@ -819,7 +817,7 @@ mod tests {
                 history.recent += 1;
                 history.first_recent.get_or_insert(attempt.at);
                 history.last = Some(match attempt.outcome {
-                    Outcome::Retry { .. } => Last::Retrying { due: time(1) },
+                    Outcome::Retry { .. } => Last::Retrying { at: time(0), due: time(1) },
                     _ => Last::Delivered,
                 });
                 if matches!(attempt.outcome, Outcome::Delivered { .. }) {

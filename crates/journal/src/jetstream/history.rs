@@ -31,16 +31,29 @@ pub(super) struct Entry {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "lowercase")]
 pub(super) enum What {
-    Delivered { took: u64, detail: String },
-    Retrying { took: u64, detail: String, due: u64 },
-    Dead { took: u64, detail: String, class: String },
+    Delivered {
+        took: u64,
+        detail: String,
+    },
+    Retrying {
+        took: u64,
+        detail: String,
+        due: u64,
+    },
+    Dead {
+        took: u64,
+        detail: String,
+        class: String,
+    },
+    /// Not wanted any more.
+    Skipped,
     Replayed,
     Discarded,
 }
 
 impl Entry {
-    /// Of an attempt; none of one that is not recorded.
-    pub(super) fn of(position: u64, attempt: &Attempt) -> Option<Self> {
+    /// Of an attempt.
+    pub(super) fn of(position: u64, attempt: &Attempt) -> Self {
         let took = u64::try_from(attempt.took.as_micros()).unwrap_or(u64::MAX);
         let what = match &attempt.outcome {
             Outcome::Delivered { detail } => What::Delivered { took, detail: short(detail) },
@@ -49,9 +62,9 @@ impl Entry {
                 What::Retrying { took, detail: short(cause), due }
             }
             Outcome::Dead { class, cause } => What::Dead { took, detail: short(cause), class: class.to_string() },
-            Outcome::Skipped => return None,
+            Outcome::Skipped => What::Skipped,
         };
-        Some(Self { p: position, at: millis(attempt.at), what })
+        Self { p: position, at: millis(attempt.at), what }
     }
 }
 
@@ -78,8 +91,15 @@ pub(super) struct History {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Last {
     Delivered,
-    Retrying { due: SystemTime },
-    Dead { class: DeadClass },
+    /// The attempt was at that time, and the next one is due then.
+    Retrying {
+        at: SystemTime,
+        due: SystemTime,
+    },
+    Dead {
+        class: DeadClass,
+    },
+    Skipped,
     Replayed,
     Discarded,
 }
@@ -99,12 +119,13 @@ impl History {
             }
             What::Retrying { took, detail, due } => {
                 attempt(took, State::Retrying, detail);
-                Last::Retrying { due: time(due) }
+                Last::Retrying { at, due: time(due) }
             }
             What::Dead { took, detail, class } => {
                 attempt(took, State::Dead, detail);
                 Last::Dead { class: class.parse().unwrap_or(DeadClass::Gateway) }
             }
+            What::Skipped => Last::Skipped,
             What::Replayed => {
                 (self.recent, self.first_recent) = (0, None);
                 Last::Replayed
@@ -113,10 +134,18 @@ impl History {
         });
     }
 
+    /// How long until the event is tried again that waits for that. Whoever had the share before may have another clock:
+    /// nobody waits longer than was said.
+    pub(super) fn wait(&self, now: SystemTime) -> Option<Duration> {
+        let Some(Last::Retrying { at, due }) = self.last else { return None };
+        let until = |from| due.duration_since(from).unwrap_or_default();
+        Some(until(now).min(until(at)))
+    }
+
     /// Whether the target is done with the event.
     pub(super) fn settled(&self) -> bool {
         match self.last {
-            Some(Last::Delivered | Last::Dead { .. } | Last::Discarded) => true,
+            Some(Last::Delivered | Last::Dead { .. } | Last::Skipped | Last::Discarded) => true,
             Some(Last::Retrying { .. } | Last::Replayed) | None => false,
         }
     }
@@ -179,6 +208,22 @@ mod tests {
         assert_eq!((history.recent, history.first_recent, history.attempts.len()), (0, None, 1));
         history.add(Entry { p: 9, at: 8, what: What::Delivered { took: 1, detail: "200".into() } });
         assert_eq!((history.recent, history.settled(), history.attempts.len()), (1, true, 2));
+    }
+
+    #[test]
+    fn whatever_the_clock_of_who_tried_said_nobody_waits_longer_than_was_said() {
+        let hour = 3_600_000;
+        let wait = |at, due, now| {
+            let mut history = History::default();
+            let what = What::Retrying { took: 1, detail: String::new(), due };
+            history.add(Entry { p: 1, at, what });
+            history.wait(time(now)).unwrap()
+        };
+        assert_eq!(wait(hour, hour + 1000, hour + 400), Duration::from_millis(600));
+        assert_eq!(wait(hour, hour + 1000, hour + 1000), Duration::ZERO);
+        assert_eq!(wait(2 * hour, 2 * hour + 1000, hour), Duration::from_millis(1000), "a clock that was ahead");
+        assert_eq!(wait(hour, hour + 1000, 2 * hour), Duration::ZERO, "a clock that was behind");
+        assert_eq!(History::default().wait(time(0)), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::Shared;
 use super::book::Lane;
@@ -25,6 +26,8 @@ const CHUNK: u64 = 256;
 const LARGE_CHUNK: u64 = 4096;
 const LARGEST_CHUNK: u64 = 1_048_576;
 const PAGE: usize = 512;
+/// Events of dead letters read at once.
+const BODIES: usize = 32;
 /// Clocks of gateways and servers differ by less.
 const CLOCKS: Duration = Duration::from_secs(600);
 
@@ -145,9 +148,9 @@ impl Shared {
         for (target, state, history) in States::new(self).await?.histories(position, &record).await? {
             let (mut due, mut class) = (None, None);
             match history.last {
-                Some(Last::Retrying { due: at }) => due = Some(at),
+                Some(Last::Retrying { due: then, .. }) => due = Some(then),
                 Some(Last::Dead { class: fault }) => class = Some(fault),
-                Some(Last::Delivered | Last::Replayed | Last::Discarded) | None => {}
+                Some(Last::Delivered | Last::Skipped | Last::Replayed | Last::Discarded) | None => {}
             }
             if state.is_some() || !history.attempts.is_empty() {
                 targets.push(TargetHistory { target, state, due, class, attempts: history.attempts });
@@ -171,14 +174,17 @@ impl Shared {
             let query = Query::from(seq, Some(subject.clone()), PAGE);
             let page = read::page(&self.client, &self.names.dead, &query).await?;
             let Some(last) = page.messages.last().map(|found| found.sequence) else { break };
+            let mut letters = Vec::new();
             for found in page.messages {
-                let Some(letter) = dead_letter(&found.subject, &found.payload)? else { continue };
-                let before = filter.before.is_none_or(|before| letter.position < before);
-                if before && letter.position.0 >= first && fits_dead(filter, &letter) {
-                    newest.insert((letter.position, letter.target.clone()), letter);
-                    if newest.len() > filter.limit {
-                        newest.pop_first();
-                    }
+                let letter = dead_letter(&found.subject, &found.payload)?;
+                letters.extend(letter.filter(|letter| letter.position.0 >= first && fits_dead(filter, letter)));
+            }
+            let mut letters = stream::iter(letters).map(|letter| self.with_body(filter, letter)).buffered(BODIES);
+            while let Some(letter) = letters.try_next().await? {
+                let Some(letter) = letter else { continue };
+                newest.insert((letter.position, letter.target.clone()), letter);
+                if newest.len() > filter.limit {
+                    newest.pop_first();
                 }
             }
             if page.more == 0 {
@@ -187,6 +193,13 @@ impl Shared {
             seq = last + 1;
         }
         Ok(newest.into_values().rev().collect())
+    }
+
+    /// A dead letter, where what is to be in the body of its event is there.
+    async fn with_body(&self, filter: &DeadFilter, letter: DeadLetter) -> Result<Option<DeadLetter>, JournalError> {
+        let Some(text) = &filter.contains else { return Ok(Some(letter)) };
+        let event = self.event_at(letter.position.0).await?;
+        Ok(event.filter(|event| contains(&event.body, text.as_bytes())).map(|_| letter))
     }
 
     pub(super) async fn stats(&self) -> Result<Stats, JournalError> {
@@ -289,7 +302,7 @@ impl<'a> States<'a> {
                 Some(Last::Retrying { .. }) => Some(State::Retrying),
                 Some(Last::Dead { .. }) => Some(State::Dead),
                 Some(Last::Replayed) => Some(State::Pending),
-                Some(Last::Discarded) => None,
+                Some(Last::Skipped | Last::Discarded) => None,
                 None if position < record.from || shared.is_target(target).is_err() => None,
                 None => shared.is_unsettled(target, share, record, lane, position).then_some(State::Pending),
             };
@@ -366,8 +379,12 @@ fn dead_letter(subject: &str, payload: &[u8]) -> Result<Option<DeadLetter>, Jour
     }))
 }
 
+/// Whether a dead letter is meant, as far as one sees without its event.
 fn fits_dead(filter: &DeadFilter, letter: &DeadLetter) -> bool {
-    filter.class.is_none_or(|class| letter.class == class)
+    filter.before.is_none_or(|before| letter.position < before)
+        && filter.since.is_none_or(|since| letter.received >= since)
+        && filter.until.is_none_or(|until| letter.received < until)
+        && filter.class.is_none_or(|class| letter.class == class)
         && (filter.commands.is_empty() || filter.commands.contains(&letter.command))
         && filter.key.as_ref().is_none_or(|key| letter.key.as_ref() == Some(key))
 }

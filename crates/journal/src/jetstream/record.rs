@@ -90,12 +90,12 @@ impl Lease {
         if !out && !matches!(attempt.outcome, Outcome::Delivered { .. }) {
             return Err(JournalError::NotOut);
         }
-        let Some(entry) = Entry::of(self.position, &attempt) else {
-            // Skipped: nobody needs to know.
+        if attempt.outcome == Outcome::Skipped && self.wish.is_none() && self.attempts == 0 {
+            // Nobody needs to know.
             self.share.book().settled(self.generation, self.lane, self.position, &attempt, Instant::now());
             self.share.changed();
             return Ok(());
-        };
+        }
         let (answer, answered) = oneshot::channel();
         let settlement = Settlement {
             share: Arc::clone(&self.share),
@@ -104,8 +104,8 @@ impl Lease {
             position: self.position,
             wish: self.wish,
             dead: self.dead_record(&attempt),
+            entry: Entry::of(self.position, &attempt),
             attempt,
-            entry,
             answer,
         };
         self.shared.recorder.send(Item::Attempt(Box::new(settlement))).map_err(|_| JournalError::Closed)?;

@@ -313,6 +313,12 @@ pub(super) fn dead_letters(connection: &Connection, filter: &DeadFilter) -> rusq
         let class: &'static str = class.into();
         conditions.and("d.class = ?", class);
     }
+    if let Some(since) = filter.since {
+        conditions.and("event.received >= ?", to_millis(since));
+    }
+    if let Some(until) = filter.until {
+        conditions.and("event.received < ?", to_millis(until));
+    }
     if let Some(key) = &filter.key {
         conditions.and("d.lane = ?", seen::hash(key));
         conditions.and("event.key = ?", key.clone());
@@ -321,6 +327,9 @@ pub(super) fn dead_letters(connection: &Connection, filter: &DeadFilter) -> rusq
         conditions.and("d.position < ?", before.0.min(i64::MAX as u64).cast_signed());
     }
     conditions.and_one_of("event.command", &filter.commands);
+    if let Some(contains) = &filter.contains {
+        conditions.and("instr(event.body, ?)", contains.as_bytes().to_vec());
+    }
     conditions.values.push(Box::new(i64::try_from(filter.limit).unwrap_or(i64::MAX)));
     let mut find = connection.prepare(&format!(
         "SELECT d.position, target.name, d.class, d.cause, d.attempts, d.last_attempt,

@@ -52,6 +52,7 @@ promises! {
     a_target_that_comes_back_goes_on
     a_target_that_is_gone_gets_nothing
     what_is_skipped_is_settled
+    what_is_skipped_after_an_attempt_or_a_replay_is_open_no_more
     a_dead_letter_is_listed_with_its_cause
     a_dead_letter_lets_its_key_go_on
     a_replay_delivers_again

@@ -446,7 +446,41 @@ pub(crate) async fn what_is_skipped_is_settled(home: Home) {
     assert!(event.targets.iter().all(|target| target.state.is_none() && target.attempts.is_empty()), "{event:?}");
     let mut crm = journal.subscribe("crm").unwrap();
     let next = keep(&journal, record("a")).await;
+    let mut crm = journal.subscribe("crm").unwrap();
+    let next = keep(&journal, record("a")).await;
     assert_eq!(deliver(&mut crm, 1).await, [next]);
+}
+
+pub(crate) async fn what_is_skipped_after_an_attempt_or_a_replay_is_open_no_more(home: Home) {
+    let journal = home.open(&["crm"]).await;
+    let mut crm = journal.subscribe("crm").unwrap();
+    let mut kept = Vec::new();
+    for first in [retry(Duration::from_millis(1)), dead()] {
+        let is_dead = matches!(first.outcome, Outcome::Dead { .. });
+        let position = keep(&journal, record("a")).await;
+        one(&mut crm).await.settle(first).await.unwrap();
+        if is_dead {
+            assert!(journal.replay(position, "crm", "ops").await.unwrap());
+        }
+        one(&mut crm).await.settle(attempt(Outcome::Skipped)).await.unwrap();
+        kept.push(position);
+    }
+    let check = async |journal: &Journal| {
+        for position in &kept {
+            let target = &journal.event(*position).await.unwrap().unwrap().targets[0];
+            assert_eq!((target.state, target.due, target.attempts.len()), (None, None, 1), "{target:?}");
+        }
+        assert_eq!(journal.stats().await.unwrap().targets[0].backlog, 0);
+        assert_eq!(journal.dead_letters(&DeadFilter::default()).await.unwrap(), []);
+    };
+    check(&journal).await;
+    journal.close().await;
+    drop(crm);
+    let journal = home.open(&["crm"]).await;
+    let mut crm = journal.subscribe("crm").unwrap();
+    let next = keep(&journal, record("a")).await;
+    assert_eq!(deliver(&mut crm, 1).await, [next]);
+    check(&journal).await;
 }
 
 async fn die(journal: &Journal, key: &str, class: DeadClass) -> Position {
@@ -488,6 +522,14 @@ pub(crate) async fn a_dead_letter_is_listed_with_its_cause(home: Home) {
     assert_eq!(by(DeadFilter { limit: 2, ..DeadFilter::default() }).await, [third, second]);
     assert_eq!(by(DeadFilter { before: Some(second), ..DeadFilter::default() }).await, [first]);
     assert_eq!(by(DeadFilter { commands: vec!["No.Such".into()], ..DeadFilter::default() }).await, []);
+    let came = all[1].received;
+    let earlier = all.iter().filter(|letter| letter.received < came).map(|letter| letter.position);
+    assert_eq!(by(DeadFilter { until: Some(came), ..DeadFilter::default() }).await, earlier.collect::<Vec<_>>());
+    let later = all.iter().filter(|letter| letter.received >= came).map(|letter| letter.position);
+    assert_eq!(by(DeadFilter { since: Some(came), ..DeadFilter::default() }).await, later.collect::<Vec<_>>());
+    let body = journal.event(second).await.unwrap().unwrap().record.body;
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    assert_eq!(by(DeadFilter { contains: Some(text), ..DeadFilter::default() }).await, [second]);
     assert_eq!(by(DeadFilter { target: Some("crm".into()), ..DeadFilter::default() }).await, [third, second, first]);
     let unknown = DeadFilter { target: Some("cmr".into()), ..DeadFilter::default() };
     assert_eq!(journal.dead_letters(&unknown).await, Err(JournalError::NoSuchTarget("cmr".into())));

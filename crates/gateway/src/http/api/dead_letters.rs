@@ -11,7 +11,7 @@ use chathook_journal::{DeadFilter, DeadLetter, Journal, Position, State};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
-use super::{MOST, Problem, deliver_again, list, parse, timestamp, who, wrong};
+use super::{MOST, Problem, deliver_again, list, moment, parse, quoted, timestamp, who, wrong};
 use crate::gateway::Shared;
 
 pub(super) fn routes<S: Send + Sync + 'static>(api: &mut ServiceConfig) {
@@ -27,7 +27,10 @@ struct ListQuery {
     class: Option<String>,
     /// Commands, separated by commas.
     command: Option<String>,
+    user: Option<String>,
     key: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
     before: Option<u64>,
     limit: Option<usize>,
 }
@@ -68,23 +71,24 @@ async fn listed<S: Send + Sync + 'static>(
     shared: Data<Shared<S>>,
     query: Result<Query<ListQuery>, Error>,
 ) -> Result<Json<Vec<DeadLetterRow>>, Problem> {
-    let ListQuery { target, class, command, key, before, limit } = wrong(query)?.into_inner();
-    let filter = DeadFilter {
-        before: before.map(Position),
-        limit: limit.unwrap_or(100).min(MOST),
-        ..filter(target, class.as_deref(), command.as_deref(), key)?
-    };
+    let filter = wrong(query)?.into_inner().filter()?;
     Ok(Json(shared.journal.dead_letters(&filter).await?.into_iter().map(DeadLetterRow::from).collect()))
 }
 
-fn filter(
-    target: Option<String>,
-    class: Option<&str>,
-    command: Option<&str>,
-    key: Option<String>,
-) -> Result<DeadFilter, Problem> {
-    let class = class.map(|class| parse("class", class)).transpose()?;
-    Ok(DeadFilter { target, class, commands: list(command), key, ..DeadFilter::default() })
+impl ListQuery {
+    fn filter(self) -> Result<DeadFilter, Problem> {
+        Ok(DeadFilter {
+            target: self.target,
+            class: self.class.map(|class| parse("class", &class)).transpose()?,
+            since: self.since.map(|since| moment("since", &since)).transpose()?,
+            until: self.until.map(|until| moment("until", &until)).transpose()?,
+            commands: list(self.command.as_deref()),
+            key: self.key,
+            contains: self.user.map(|user| quoted(&user)).transpose()?,
+            before: self.before.map(Position),
+            limit: self.limit.unwrap_or(100).min(MOST),
+        })
+    }
 }
 
 /// Which dead letters are meant: some of one target, or all that the filters let through.
@@ -99,7 +103,10 @@ struct MeantQuery {
     class: Option<String>,
     /// Commands, separated by commas.
     command: Option<String>,
+    user: Option<String>,
     key: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
     by: Option<String>,
 }
 
@@ -175,11 +182,12 @@ async fn each(
     query: MeantQuery,
     act: impl AsyncFn(&Letter) -> Result<(), Problem>,
 ) -> Result<Json<Report>, Problem> {
-    let MeantQuery { position, all, target, class, command, key, .. } = query;
+    let MeantQuery { position, all, target, class, command, user, key, since, until, by: _ } = query;
     let mut report = Report::default();
     let letters = match (position, all, target) {
         (None, true, target) => {
-            Letters::all(journal, filter(target, class.as_deref(), command.as_deref(), key)?, PAGE).await?
+            let meant = ListQuery { target, class, command, user, key, since, until, before: None, limit: None };
+            Letters::all(journal, meant.filter()?, PAGE).await?
         }
         (Some(positions), false, Some(target)) => {
             let mut letters = Letters::new();
