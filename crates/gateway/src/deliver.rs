@@ -8,10 +8,11 @@ mod taker;
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chathook_journal::{Journal, JournalError};
+use chathook_journal::{Journal, JournalError, Position};
 use chathook_protocol::Command;
 use futures_util::future::join_all;
 use serde::Deserialize;
@@ -225,6 +226,8 @@ pub(crate) struct Targets {
     traces: Traces,
     runtime: Handle,
     running: Mutex<Vec<Running>>,
+    /// Whether the journal knows of targets that are gone.
+    has_too_many: AtomicBool,
 }
 
 /// A target and what carries events to it.
@@ -261,7 +264,7 @@ pub(crate) struct Prepared {
 
 impl Targets {
     pub(crate) fn new(journal: Journal, observer: Arc<dyn Observer>, traces: Traces, runtime: Handle) -> Self {
-        Self { journal, observer, traces, runtime, running: Mutex::default() }
+        Self { journal, observer, traces, runtime, running: Mutex::default(), has_too_many: AtomicBool::new(false) }
     }
 
     /// Builds the targets that are new or changed; the others go on as they are.
@@ -327,10 +330,20 @@ impl Targets {
         let started: Vec<_> = started.collect();
         self.running().extend(started);
         join_all(ending.into_iter().map(Running::end)).await;
-        if let Err(error) = self.set_targets(names.iter()).await {
-            tracing::warn!("targets that are gone still hold up the retention: {error}");
-        }
+        self.has_too_many.store(true, Ordering::Relaxed);
+        self.tidy().await;
         Ok(())
+    }
+
+    /// Has the journal forget those that are gone, where it could not yet: it removes nothing that they have not settled.
+    pub(crate) async fn tidy(&self) {
+        if !self.has_too_many.load(Ordering::Relaxed) {
+            return;
+        }
+        match self.set_targets(self.names().iter()).await {
+            Ok(()) => self.has_too_many.store(false, Ordering::Relaxed),
+            Err(error) => tracing::warn!("targets that are gone still hold up the retention: {error}"),
+        }
     }
 
     async fn set_targets(&self, names: impl Iterator<Item = &String>) -> Result<(), JournalError> {
@@ -363,10 +376,19 @@ impl Targets {
         running.iter().map(|running| (running.config.name.clone(), running.config.kind())).collect()
     }
 
-    /// Whether a target takes a command; `None` where there is no such target.
-    pub(crate) fn takes(&self, target: &str, command: &str) -> Option<bool> {
-        let running = self.running();
-        let target = running.iter().find(|running| running.config.name == target)?;
-        Some(target.pump.selection.has_command(command))
+    /// Whether an event would be delivered to a target, if it were given out once more. Of those that cannot be told by the
+    /// command alone, the event is read.
+    ///
+    /// # Errors
+    /// When there is no such target, or the journal cannot be read.
+    pub(crate) async fn wants(&self, target: &str, position: Position, command: &str) -> Result<bool, JournalError> {
+        let pump = self.running().iter().find(|it| it.config.name == target).map(|it| Arc::clone(&it.pump));
+        let pump = pump.ok_or_else(|| JournalError::NoSuchTarget(target.to_owned()))?;
+        if !pump.may_want(command) || !pump.selection.has_condition() {
+            return Ok(pump.may_want(command));
+        }
+        let event = self.journal.event(position).await?;
+        // Where nobody can say, it is delivered, and a dead letter that says why.
+        Ok(event.is_some_and(|event| pump.wants(&event.record).unwrap_or(true)))
     }
 }

@@ -228,7 +228,7 @@ impl<S: Send + Sync + 'static> GatewayBuilder<S> {
         let shared = Arc::new(Shared::new(&config, router.build(state)?).await?);
         let tls = material.map(|material| Arc::new(Tls::new(material, shared.metrics.certificate_expiry())));
         let targets = shared.targets.prepare(&config.target, &shared.metrics);
-        shared.targets.start(targets.map_err(|invalid| config.error(invalid))?).await?;
+        let targets = targets.map_err(|invalid| config.error(invalid))?;
 
         let public = Arc::clone(&shared);
         let answer = move |request: ServiceRequest| {
@@ -250,12 +250,15 @@ impl<S: Send + Sync + 'static> GatewayBuilder<S> {
             .disable_signals()
             .bind(address)
             .map_err(listen("admin.listen", address))?;
-        let admin_address = admin.addrs().first().copied();
-
         let unbound = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+        let admin_address =
+            admin.addrs().first().copied().ok_or_else(unbound).map_err(listen("admin.listen", address))?;
+
+        // Last: from here on there is no error that would leave them behind.
+        shared.targets.start(targets).await?;
         Ok(Gateway {
             callbacks_address,
-            admin_address: admin_address.ok_or_else(unbound).map_err(listen("admin.listen", &config.admin.listen))?,
+            admin_address,
             callbacks,
             admin: admin.run(),
             control: Control { shared, config, tls, stamps },
@@ -462,7 +465,7 @@ pub(crate) trait Steer: Send + Sync {
     /// What a configuration comes to, with what goes on as it is.
     fn live(&self, config: &Config) -> Result<Live, Invalid>;
     /// Forgets what is over.
-    fn tidy(&self);
+    fn tidy(&self) -> BoxFuture<'_, ()>;
     /// Uses a changed configuration, or keeps in mind why not.
     fn reload(&self, changed: Result<Live, String>);
     /// How many commands have a handler.
@@ -488,8 +491,9 @@ impl<S: Send + Sync + 'static> Steer for Shared<S> {
         Live::build(config, Some(&self.live.load()), &self.metrics, &self.runtime)
     }
 
-    fn tidy(&self) {
+    fn tidy(&self) -> BoxFuture<'_, ()> {
         self.live.load().deciders.tidy();
+        Box::pin(self.targets.tidy())
     }
 
     fn reload(&self, changed: Result<Live, String>) {

@@ -20,7 +20,7 @@ pub(crate) async fn watch(control: &Control) {
     let mut seen = control.stamps.clone();
     loop {
         tokio::time::sleep(EVERY).await;
-        control.shared.tidy();
+        control.shared.tidy().await;
         let now = stamps(seen.iter().map(Stamp::file));
         if now == seen {
             continue;

@@ -293,8 +293,8 @@ impl JetStream {
         self.shared()?.discard(position.0, target, by).await
     }
 
-    pub(crate) async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, JournalError> {
-        self.shared()?.audit(limit).await
+    pub(crate) async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditEntry>, JournalError> {
+        self.shared()?.audit(before, limit).await
     }
 
     pub(crate) async fn close(&self) {
@@ -461,10 +461,10 @@ impl Shared {
         Ok(found.map(|found| found.sequence))
     }
 
-    /// The newest record of a subject of the state, and its sequence.
-    async fn newest_state(&self, subject: &str) -> Result<Option<(Bytes, u64)>, JournalError> {
-        let state = self.handle(&self.names.state).await?;
-        let found = if_there(state.get_last_raw_message_by_subject(subject).await)?;
+    /// The newest message of a subject, and its sequence.
+    async fn newest(&self, stream: &str, subject: &str) -> Result<Option<(Bytes, u64)>, JournalError> {
+        let stream = self.handle(stream).await?;
+        let found = if_there(stream.get_last_raw_message_by_subject(subject).await)?;
         Ok(found.map(|found| (found.payload, found.sequence)))
     }
 

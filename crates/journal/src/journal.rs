@@ -139,12 +139,12 @@ impl Journal {
         engine!(self, engine => engine.discard(position, target, by).await)
     }
 
-    /// The last replays and discards, newest first.
+    /// The last replays and discards, newest first: at most `limit`, from before the one with the number `before` on.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, JournalError> {
-        engine!(self, engine => engine.audit(limit).await)
+    pub async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditEntry>, JournalError> {
+        engine!(self, engine => engine.audit(before, limit).await)
     }
 
     /// Flushes, hands deliveries that are out back, and closes. Afterwards every call fails with `Closed`.

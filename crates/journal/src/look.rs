@@ -202,6 +202,8 @@ pub struct TargetStats {
 /// Something an operator did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
+    /// Its number, which ascends.
+    pub number: u64,
     /// When.
     pub at: SystemTime,
     /// Who.

@@ -180,8 +180,8 @@ impl Sqlite {
         self.inner.ask(|reply| Op::Operate { action, position: position.0, target, by, reply }).await
     }
 
-    pub(crate) async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, JournalError> {
-        self.inner.look(move |inner| inner.readers.read(|connection| look::audit(connection, limit))).await
+    pub(crate) async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditEntry>, JournalError> {
+        self.inner.look(move |inner| inner.readers.read(|connection| look::audit(connection, before, limit))).await
     }
 
     pub(crate) async fn close(&self) {

@@ -6,7 +6,7 @@ use reqwest::{Method, Url};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Failed, print};
+use super::{Failed, print, say};
 use crate::http_client::root_cause;
 
 /// What a subcommand that asks a gateway is called with: something to do, else a list is printed.
@@ -29,6 +29,27 @@ pub(super) struct Admin {
     /// Prints JSON as the API gives it.
     #[arg(long, global = true)]
     pub(super) json: bool,
+}
+
+/// Which part of a list.
+#[derive(clap::Args, Serialize)]
+pub(super) struct Page {
+    /// Only what is before this position: the next page.
+    #[arg(long)]
+    before: Option<u64>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+}
+
+impl Page {
+    /// Says how to go on, where a list may do so.
+    pub(super) fn end(&self, list: &Value) {
+        let (count, last) = (rows(list).count(), rows(list).last());
+        if let Some(last) = last.filter(|_| count >= self.limit) {
+            say(&format!("there may be more: --before {}", text(last, "position")));
+        }
+    }
 }
 
 /// No answer takes longer: a search may read the whole journal, and a great many dead letters may be replayed at once.
@@ -65,7 +86,7 @@ impl Admin {
         }
         let _ = rustls::crypto::ring::default_provider().install_default();
         let failed = |error: reqwest::Error| Failed::Outcome(format!("{}: {}", self.url, root_cause(&error)));
-        let client = reqwest::Client::builder().timeout(LIMIT).build().map_err(failed)?;
+        let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().map_err(failed)?;
         let response = client.request(method, url).send().await.map_err(failed)?;
         let status = response.status();
         let text = response.text().await.map_err(failed)?;

@@ -1,10 +1,10 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::admin::{self, Admin, pretty, rows, text};
-use super::{Failed, print};
+use super::admin::{self, Admin, Page, pretty, rows, text};
+use super::{Failed, events, print};
 
-pub(super) type Args = admin::Args<Call, Filter>;
+pub(super) type Args = admin::Args<Call, List>;
 
 #[derive(clap::Args, Serialize)]
 pub(super) struct Filter {
@@ -17,9 +17,28 @@ pub(super) struct Filter {
     /// Only of these commands, separated by commas.
     #[arg(long, global = true)]
     command: Option<String>,
+    /// Only those in whose body this account stands.
+    #[arg(long, global = true)]
+    user: Option<String>,
     /// Only of this conversation.
     #[arg(long, global = true)]
     key: Option<String>,
+    /// Only of events received at this time or later: 2026-01-31T12:00:00Z, or 15m for so long ago.
+    #[arg(long, global = true)]
+    since: Option<String>,
+    /// Only of events received before this time.
+    #[arg(long, global = true)]
+    until: Option<String>,
+}
+
+#[derive(clap::Args, Serialize)]
+pub(super) struct List {
+    #[command(flatten)]
+    #[serde(flatten)]
+    filter: Filter,
+    #[command(flatten)]
+    #[serde(flatten)]
+    page: Page,
 }
 
 #[derive(clap::Args)]
@@ -33,6 +52,11 @@ pub(super) struct Which {
 
 #[derive(clap::Subcommand)]
 pub(super) enum Call {
+    /// Shows one with its event, and every attempt to deliver it.
+    Show {
+        /// The event's position in the journal.
+        position: u64,
+    },
     /// Delivers dead letters again.
     Replay(Which),
     /// Gives dead letters up.
@@ -42,22 +66,14 @@ pub(super) enum Call {
 pub(super) async fn run(Args { admin, call, filter }: &Args) -> Result<(), Failed> {
     match call {
         None => list(admin, filter).await,
-        Some(Call::Replay(which)) => mend(admin, filter, which, "replay", "will be delivered again").await,
-        Some(Call::Discard(which)) => mend(admin, filter, which, "discard", "given up").await,
+        Some(Call::Show { position }) => events::show(admin, *position).await,
+        Some(Call::Replay(which)) => mend(admin, &filter.filter, which, "replay", "will be delivered again").await,
+        Some(Call::Discard(which)) => mend(admin, &filter.filter, which, "discard", "given up").await,
     }
 }
 
-/// A list has no more rows.
-const MOST: usize = 1000;
-
-async fn list(admin: &Admin, filter: &Filter) -> Result<(), Failed> {
-    #[derive(Serialize)]
-    struct Query<'a> {
-        #[serde(flatten)]
-        filter: &'a Filter,
-        limit: usize,
-    }
-    let dead = admin.get(&["dead-letters"], &Query { filter, limit: MOST }).await?;
+async fn list(admin: &Admin, list: &List) -> Result<(), Failed> {
+    let dead = admin.get(&["dead-letters"], list).await?;
     if admin.json {
         return pretty(&dead);
     }
@@ -70,6 +86,7 @@ async fn list(admin: &Admin, filter: &Filter) -> Result<(), Failed> {
             ["position", "target", "class", "attempts", "died", "command", "cause"].map(|field| text(letter, field));
         print(&format!("{position:>10}  {target:<16}  {class:<12}  {attempts:>8}  {died:<24}  {command:<40}  {cause}"));
     }
+    list.page.end(&dead);
     Ok(())
 }
 

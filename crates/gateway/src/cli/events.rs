@@ -1,7 +1,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::admin::{self, Admin, pretty, rows, text};
+use super::admin::{self, Admin, Page, pretty, rows, text};
 use super::{Failed, print};
 
 pub(super) type Args = admin::Args<Call, Filter>;
@@ -29,12 +29,9 @@ pub(super) struct Filter {
     /// Of which target the state is meant; any, when it is not there.
     #[arg(long)]
     target: Option<String>,
-    /// Only events before this position: the next page.
-    #[arg(long)]
-    before: Option<u64>,
-    /// At most so many.
-    #[arg(long, default_value_t = 50)]
-    limit: usize,
+    #[command(flatten)]
+    #[serde(flatten)]
+    page: Page,
 }
 
 #[derive(clap::Subcommand)]
@@ -63,12 +60,12 @@ pub(super) struct To {
 pub(super) async fn run(Args { admin, call, filter }: &Args) -> Result<(), Failed> {
     match call {
         None => list(admin, filter).await,
-        Some(Call::Show { position }) => {
-            let event = admin.get(&["events", &position.to_string()], &()).await?;
-            if admin.json { pretty(&event) } else { show(&event) }
-        }
+        Some(Call::Show { position }) => show(admin, *position).await,
         Some(Call::Replay { position, to }) => {
-            admin.post(&["events", &position.to_string(), "replay"], to).await?;
+            let replayed = admin.post(&["events", &position.to_string(), "replay"], to).await?;
+            if admin.json {
+                return pretty(&replayed);
+            }
             print(&format!("event {position} will be delivered to {}", to.target));
             Ok(())
         }
@@ -89,17 +86,39 @@ async fn list(admin: &Admin, filter: &Filter) -> Result<(), Failed> {
         let targets = targets.collect::<Vec<_>>().join(", ");
         print(&format!("{position:>10}  {received:<24}  {command:<40}  {key:<32}  {targets}"));
     }
+    filter.page.end(&events);
     Ok(())
 }
 
-fn show(event: &Value) -> Result<(), Failed> {
-    for field in ["position", "id", "sdk_app_id", "command", "ordering_key", "received", "query", "body", "answer"] {
+/// What is shown of an event, as far as it is there.
+const FIELDS: [&str; 11] = [
+    "position",
+    "id",
+    "sdk_app_id",
+    "command",
+    "ordering_key",
+    "received",
+    "decoded",
+    "query",
+    "body",
+    "body_text",
+    "answer",
+];
+
+/// One event with every attempt.
+pub(super) async fn show(admin: &Admin, position: u64) -> Result<(), Failed> {
+    let event = admin.get(&["events", &position.to_string()], &()).await?;
+    if admin.json {
+        return pretty(&event);
+    }
+    for field in FIELDS {
         if event.get(field).is_some_and(|value| !value.is_null()) {
-            print(&format!("{field:<13} {}", text(event, field)));
+            print(&format!("{field:<13} {}", text(&event, field)));
         }
     }
     for target in event.get("targets").into_iter().flat_map(rows) {
-        print(&format!("{:<13} {}: {}", "target", text(target, "target"), text(target, "state")));
+        let class = target.get("class").map(|_| format!(" ({})", text(target, "class"))).unwrap_or_default();
+        print(&format!("{:<13} {}: {}{class}", "target", text(target, "target"), text(target, "state")));
         for attempt in target.get("attempts").into_iter().flat_map(rows) {
             let [at, took, led_to, detail] =
                 ["at", "milliseconds", "led_to", "detail"].map(|field| text(attempt, field));

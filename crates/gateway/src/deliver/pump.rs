@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use chathook_journal::{Attempt, Delivery, Journal, JournalError, Outcome};
+use chathook_journal::{Attempt, DeadClass, Delivery, Journal, JournalError, Outcome, Record};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
@@ -66,12 +66,25 @@ impl Pump {
         while under_way.next().await.is_some() {}
     }
 
+    /// Whether the target may want events of a command.
+    pub(super) fn may_want(&self, command: &str) -> bool {
+        self.taker.takes(command) && self.selection.has_command(command)
+    }
+
+    /// Whether the target wants an event.
+    ///
+    /// # Errors
+    /// When its condition cannot be evaluated on the event.
+    pub(super) fn wants(&self, record: &Record) -> Result<bool, String> {
+        if self.taker.takes(&record.command) { self.selection.wants(record) } else { Ok(false) }
+    }
+
     /// Delivers what the target wants. Where nobody can say whether it does, that is a dead letter: it is seen then, and
     /// can be delivered again once the condition is mended.
     async fn deliver(self: Arc<Self>, delivery: Delivery) {
         let (at, started) = (SystemTime::now(), Instant::now());
         let record = &delivery.record;
-        let is_wanted = if self.taker.takes(record) { self.selection.wants(record) } else { Ok(false) };
+        let is_wanted = self.wants(record);
         if let Ok(false) = is_wanted {
             return settle(&delivery, Attempt { at, took: Duration::ZERO, outcome: Outcome::Skipped }).await;
         }
@@ -82,7 +95,8 @@ impl Pump {
                 let taking = span.around(AssertUnwindSafe(self.taker.take(record)).catch_unwind()).await;
                 taking.unwrap_or_else(|_| Err(Undelivered::panicked()))
             }
-            Err(problem) => Err(Undelivered::impossible(problem)),
+            Err(problem) if record.decoded => Err(Undelivered::impossible(problem)),
+            Err(problem) => Err(Undelivered { class: DeadClass::Undecodable, ..Undelivered::impossible(problem) }),
         };
         let took = started.elapsed();
         let outcome = match result {

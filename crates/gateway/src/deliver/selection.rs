@@ -28,6 +28,11 @@ impl Selection {
         (self.decisions || phase != Some(Phase::Before)) && self.commands.fit(command)
     }
 
+    /// Whether the command alone does not tell.
+    pub(crate) fn has_condition(&self) -> bool {
+        self.condition.is_some()
+    }
+
     /// Whether an event is wanted.
     ///
     /// # Errors

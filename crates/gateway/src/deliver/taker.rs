@@ -19,11 +19,11 @@ pub(super) enum Taker {
 }
 
 impl Taker {
-    /// Whether there is any use in asking it to take an event.
-    pub(super) fn takes(&self, record: &Record) -> bool {
+    /// Whether there is any use in asking it to take events of a command.
+    pub(super) fn takes(&self, command: &str) -> bool {
         match self {
             Self::Target(_) => true,
-            Self::Handlers(handlers) => handlers.observer.observes(CommandName::from(record.command.as_str()).known()),
+            Self::Handlers(handlers) => handlers.observer.observes(CommandName::from(command).known()),
         }
     }
 

@@ -37,8 +37,8 @@ enum Problem {
     NoEvent(u64),
     #[error("target `{1}` has no dead letter {0}")]
     NoDeadLetter(u64, String),
-    #[error("target `{0}` does not get `{1}`: see its `commands`")]
-    NotWanted(String, String),
+    #[error("target `{1}` does not get event {0} (`{2}`): see its `commands` and `when`")]
+    NotWanted(u64, String, String),
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
@@ -265,7 +265,7 @@ async fn replay<S: Send + Sync + 'static>(
     Ok(HttpResponse::Accepted().json(BTreeMap::from([("replayed", position)])))
 }
 
-/// Has an event delivered to a target that takes its command.
+/// Has an event delivered to a target that wants it.
 async fn deliver_again<S: Send + Sync + 'static>(
     shared: &Shared<S>,
     position: Position,
@@ -273,13 +273,12 @@ async fn deliver_again<S: Send + Sync + 'static>(
     command: &str,
     by: &str,
 ) -> Result<(), Problem> {
-    match shared.targets.takes(target, command) {
-        None => Err(JournalError::NoSuchTarget(target.to_owned()).into()),
-        Some(false) => Err(Problem::NotWanted(target.to_owned(), command.to_owned())),
-        Some(true) => match shared.journal.replay(position, target, by).await? {
-            true => Ok(()),
-            false => Err(Problem::NoEvent(position.0)),
-        },
+    if !shared.targets.wants(target, position, command).await? {
+        return Err(Problem::NotWanted(position.0, target.to_owned(), command.to_owned()));
+    }
+    match shared.journal.replay(position, target, by).await? {
+        true => Ok(()),
+        false => Err(Problem::NoEvent(position.0)),
     }
 }
 
@@ -316,12 +315,14 @@ async fn targets<S: Send + Sync + 'static>(shared: Data<Shared<S>>) -> Result<Js
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AuditQuery {
+    before: Option<u64>,
     limit: Option<usize>,
 }
 
 /// What an operator did.
 #[derive(Serialize)]
 struct AuditRow {
+    number: u64,
     at: String,
     by: String,
     action: &'static str,
@@ -333,15 +334,17 @@ async fn audit<S: Send + Sync + 'static>(
     shared: Data<Shared<S>>,
     query: Result<Query<AuditQuery>, actix_web::Error>,
 ) -> Result<Json<Vec<AuditRow>>, Problem> {
-    let limit = wrong(query)?.limit.unwrap_or(100).min(MOST);
-    let row = |AuditEntry { at, by, action, position, target }| AuditRow {
+    let AuditQuery { before, limit } = wrong(query)?.into_inner();
+    let limit = limit.unwrap_or(100).min(MOST);
+    let row = |AuditEntry { number, at, by, action, position, target }| AuditRow {
+        number,
         at: timestamp(at),
         by,
         action: action.into(),
         position: position.0,
         target,
     };
-    Ok(Json(shared.journal.audit(limit).await?.into_iter().map(row).collect()))
+    Ok(Json(shared.journal.audit(before, limit).await?.into_iter().map(row).collect()))
 }
 
 fn wrong<T>(query: Result<Query<T>, actix_web::Error>) -> Result<Query<T>, Problem> {

@@ -675,6 +675,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jetstream::history::Last;
     use crate::jetstream::wire::time;
 
     fn record(key: Option<u64>) -> Arc<Record> {

@@ -247,7 +247,7 @@ async fn is_expired(
 
 impl Shared {
     async fn member(&self, name: &str) -> Result<Option<(Member, u64)>, JournalError> {
-        let Some((payload, sequence)) = self.newest_state(&self.names.member(name)).await? else {
+        let Some((payload, sequence)) = self.newest(&self.names.state, &self.names.member(name)).await? else {
             return Ok(None);
         };
         let member = serde_json::from_slice(&payload)

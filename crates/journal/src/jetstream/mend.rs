@@ -31,10 +31,15 @@ impl Shared {
         let (lane, share) = (Lane::of(position, &record), share_of(&record));
         let subject = self.names.replay(target, share, position);
         let wish = serde_json::to_vec(&lane).map_err(failed)?;
+        // It may be dead again before we go on: that is another dead letter.
+        let dead = self.names.dead_letter(target, position);
+        let letter = self.newest(&self.names.dead, &dead).await?;
         self.record(AuditAction::Replay, position, target, by).await?;
         self.note(position, target, What::Replayed).await?;
         self.store_soon(subject.clone(), wish).await?;
-        self.purge(&self.names.dead, &self.names.dead_letter(target, position), None).await?;
+        if let Some((_, sequence)) = letter {
+            self.purge(&self.names.dead, &dead, Some(sequence)).await?;
+        }
         let here = self.targets().get(target).cloned().flatten();
         if let Some(here) = here {
             // Taken up before it is answered: it comes before the later events of its key.
@@ -77,8 +82,9 @@ impl Shared {
         self.store_soon(format!("{}.{action}", self.names.audit), payload).await
     }
 
-    pub(super) async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, JournalError> {
-        let last = self.stream(&self.names.audit).await?.cached_info().state.last_sequence;
+    pub(super) async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditEntry>, JournalError> {
+        let newest = self.stream(&self.names.audit).await?.cached_info().state.last_sequence;
+        let last = before.map_or(newest, |before| before.saturating_sub(1).min(newest));
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         let mut seq = (last + 1).saturating_sub(limit).max(1);
         let mut entries = Vec::new();
@@ -87,9 +93,10 @@ impl Shared {
             let page = read::page(&self.client, &self.names.audit, &query).await?;
             let Some(newest) = page.messages.last() else { break };
             seq = newest.sequence + 1;
-            for found in &page.messages {
+            for found in page.messages.iter().filter(|found| found.sequence <= last) {
                 let deed: Deed = serde_json::from_slice(&found.payload).map_err(failed)?;
                 entries.push(AuditEntry {
+                    number: found.sequence,
                     at: time(deed.at),
                     by: deed.by,
                     action: deed.action.parse().map_err(failed)?,

@@ -325,7 +325,7 @@ impl Held {
 
     /// Whether somebody else has the share. A write of ours without answer may have arrived; then it counts.
     async fn is_lost(&mut self, shared: &Shared) -> bool {
-        match shared.newest_state(&self.subject).await {
+        match shared.newest(&shared.names.state, &self.subject).await {
             Ok(Some((_, sequence))) if sequence == self.revision => false,
             Ok(Some((payload, sequence))) if sequence > self.revision => match shared.parse_record(&payload) {
                 Ok(record) if record.holder.as_deref() == Some(&self.me) => {

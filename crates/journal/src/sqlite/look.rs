@@ -356,12 +356,16 @@ pub(super) fn dead_letters(connection: &Connection, filter: &DeadFilter) -> rusq
     .map(Some)
 }
 
-pub(super) fn audit(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<AuditEntry>> {
-    let mut find =
-        connection.prepare_cached("SELECT at, by, action, position, target FROM audit ORDER BY number DESC LIMIT ?")?;
-    let rows = find.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+pub(super) fn audit(connection: &Connection, before: Option<u64>, limit: usize) -> rusqlite::Result<Vec<AuditEntry>> {
+    let mut find = connection.prepare_cached(
+        "SELECT at, by, action, position, target, number FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?",
+    )?;
+    let number = |number| i64::try_from(number).unwrap_or(i64::MAX);
+    let values = [number(before.unwrap_or(u64::MAX)), number(limit as u64)];
+    let rows = find.query_map(values, |row| {
         let entry = row.get_ref(2)?.as_str()?.parse().ok().map(|action| -> rusqlite::Result<_> {
             Ok(AuditEntry {
+                number: row.get::<_, i64>(5)?.cast_unsigned(),
                 at: from_millis(row.get(0)?),
                 by: row.get(1)?,
                 action,

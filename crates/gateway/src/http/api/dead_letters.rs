@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, Json, Query, ServiceConfig, get, post};
 use actix_web::{Error, HttpRequest};
-use chathook_journal::{DeadFilter, DeadLetter, Journal, Position, State};
+use chathook_journal::{DeadFilter, DeadLetter, Journal, JournalError, Position, State};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +72,20 @@ async fn listed<S: Send + Sync + 'static>(
     query: Result<Query<ListQuery>, Error>,
 ) -> Result<Json<Vec<DeadLetterRow>>, Problem> {
     let filter = wrong(query)?.into_inner().filter()?;
-    Ok(Json(shared.journal.dead_letters(&filter).await?.into_iter().map(DeadLetterRow::from).collect()))
+    let letters = page(&shared.journal, filter).await?;
+    Ok(Json(letters.into_iter().map(DeadLetterRow::from).collect()))
+}
+
+/// A page, which ends with all dead letters of its last event: the next one begins before that.
+async fn page(journal: &Journal, filter: DeadFilter) -> Result<Vec<DeadLetter>, JournalError> {
+    let mut page = journal.dead_letters(&filter).await?;
+    if let Some(last) = page.last().map(|letter| letter.position).filter(|_| page.len() >= filter.limit) {
+        page.retain(|letter| letter.position != last);
+        let of_last = DeadFilter { before: Some(Position(last.0.saturating_add(1))), limit: MOST, ..filter };
+        let of_last = journal.dead_letters(&of_last).await?;
+        page.extend(of_last.into_iter().filter(|letter| letter.position == last));
+    }
+    Ok(page)
 }
 
 impl ListQuery {

@@ -123,7 +123,7 @@ async fn a_file_of_version_1_has_everything_it_had() {
             dead.iter().map(|letter| (letter.position, letter.cause.as_str())).collect::<Vec<_>>(),
             [(Position(3), "410")]
         );
-        assert_eq!(journal.audit(9).await.unwrap().len(), 1);
+        assert_eq!(journal.audit(None, 9).await.unwrap().len(), 1);
         let stats = journal.stats().await.unwrap();
         assert_eq!((stats.events, stats.bytes, stats.targets[0].backlog), (6, 9, 4));
 
