@@ -31,6 +31,13 @@ pub struct Record {
     pub decoded: bool,
 }
 
+impl Record {
+    /// Bytes of its query, body and answer.
+    pub(crate) fn size(&self) -> usize {
+        self.query.len() + self.body.len() + self.answer.as_ref().map_or(0, |answer| answer.len())
+    }
+}
+
 /// The number of an event in the journal. Ascends in the order of appending, whatever the clock says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);

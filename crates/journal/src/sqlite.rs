@@ -233,7 +233,7 @@ fn open(
     shared.set_targets(rows, head);
     let (ops, queue) = channel();
     let background = Background::start(path, &shared, held).map_err(failed)?;
-    let readers = Arc::new(Readers::new(path.clone()));
+    let readers = Arc::new(Readers::new(Arc::clone(&shared)));
     let writer = Writer {
         connection,
         ops: queue,
@@ -378,7 +378,7 @@ impl Shared {
 
     /// Counts what waits to be written. False: too much waits.
     fn queue(&self, op: &Op) -> bool {
-        let (events, bytes) = size(op);
+        let (events, bytes) = op.size();
         let queued = self.queued.fetch_add(events, Ordering::Relaxed);
         let queued_bytes = self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         let has_room = queued < MAX_QUEUED && queued_bytes < MAX_QUEUED_BYTES;
@@ -389,7 +389,7 @@ impl Shared {
     }
 
     fn took(&self, op: &Op) {
-        let (events, bytes) = size(op);
+        let (events, bytes) = op.size();
         self.queued.fetch_sub(events, Ordering::Relaxed);
         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -463,13 +463,5 @@ impl Shared {
         for target in self.targets().iter() {
             target.wake();
         }
-    }
-}
-
-/// Events in an operation, and bytes of them.
-fn size(op: &Op) -> (usize, usize) {
-    match op {
-        Op::Append { record, .. } => (1, record.body.len() + record.query.len()),
-        _ => (0, 0),
     }
 }

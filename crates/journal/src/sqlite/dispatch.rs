@@ -105,6 +105,8 @@ enum Holder {
     Nobody,
     /// An event that is ready or out.
     Event,
+    /// An event that is about to become a row that waits.
+    Settling,
     /// A row that waits for its next attempt.
     Retry,
     /// A row that is being looked up.
@@ -188,19 +190,13 @@ pub(super) struct Facts {
     pub(super) has_row: bool,
 }
 
-impl Open {
-    fn size(&self) -> usize {
-        self.record.body.len() + self.record.query.len() + self.record.answer.as_ref().map_or(0, |answer| answer.len())
-    }
-}
-
 impl Lane {
     /// Whether a new event has to wait in the database.
     fn must_park(&self) -> bool {
         self.has_rows
             || self.has_replays
             || self.parking > 0
-            || matches!(self.holder, Holder::Retry | Holder::Lookup)
+            || matches!(self.holder, Holder::Settling | Holder::Retry | Holder::Lookup)
             || self.waiting.len() >= MAX_LANE
     }
 }
@@ -329,7 +325,7 @@ impl Dispatch {
     pub(super) fn begin_retry(&mut self, position: u64) -> Vec<u64> {
         let Some(lane) = self.open.get(&position).and_then(|open| open.lane) else { return Vec::new() };
         let Some(lane) = self.lanes.get_mut(&lane) else { return Vec::new() };
-        lane.holder = Holder::Retry;
+        lane.holder = Holder::Settling;
         lane.waiting.iter().copied().collect()
     }
 
@@ -347,6 +343,7 @@ impl Dispatch {
             self.close(*position);
         }
         if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.holder = Holder::Retry;
             lane.waiting.clear();
             lane.has_rows |= !behind.is_empty();
         }
@@ -355,7 +352,7 @@ impl Dispatch {
 
     fn close(&mut self, position: u64) -> Option<Open> {
         let open = self.open.remove(&position)?;
-        self.bytes = self.bytes.saturating_sub(open.size());
+        self.bytes = self.bytes.saturating_sub(open.record.size());
         self.unrecorded.remove(&position);
         self.ready.remove(&position);
         Some(open)
@@ -478,7 +475,9 @@ impl Dispatch {
                         lane.holder = Holder::Event;
                         self.ready.insert(position);
                     }
-                    Holder::Event | Holder::Retry | Holder::Lookup => lane.waiting.push_back(position),
+                    Holder::Event | Holder::Settling | Holder::Retry | Holder::Lookup => {
+                        lane.waiting.push_back(position);
+                    }
                 }
             }
         }
@@ -497,7 +496,7 @@ impl Dispatch {
     }
 
     fn insert(&mut self, position: u64, open: Open) {
-        self.bytes += open.size();
+        self.bytes += open.record.size();
         self.open.insert(position, open);
     }
 

@@ -57,7 +57,7 @@ pub enum OpenError {
     Orphaned(PathBuf),
     /// What is in it makes no sense.
     #[error(
-        "{path} is damaged ({detail}); it was left as it is: restore it from a backup, or save what can be read with `sqlite3 {path} .recover` and set another path"
+        "{path} is damaged ({detail}); it was left as it is: restore it from a backup, or save what can be read with `.recover` of the sqlite3 tool, as the README of chathook-journal says"
     )]
     Damaged {
         /// The file.

@@ -1,17 +1,18 @@
 //! Looking into the database.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, params};
 
-use super::SEGMENT;
 use super::file;
 use super::seen;
 use super::time::{from_millis, to_millis};
+use super::writer::Failure;
+use super::{SEGMENT, Shared};
 use crate::delivery::{DeadClass, State};
 use crate::error::JournalError;
 use crate::look::{AttemptMade, AuditEntry, DeadFilter, DeadLetter, Filter, Kept, Summary, TargetHistory};
@@ -20,16 +21,20 @@ use crate::record::{Position, Record};
 /// Connections kept for the next who reads.
 const MAX_IDLE: usize = 4;
 
+/// So many steps of `SQLite` between two looks whether who reads is to stop.
+const STEPS: i32 = 10_000;
+
 /// Connections of those who read.
 pub(super) struct Readers {
-    path: PathBuf,
+    shared: Arc<Shared>,
     /// None: closed.
     idle: RwLock<Option<Mutex<Vec<Connection>>>>,
+    is_closing: Arc<AtomicBool>,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: RwLock::new(Some(Mutex::default())) }
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, idle: RwLock::new(Some(Mutex::default())), is_closing: Arc::default() }
     }
 
     /// Reads, on a thread that may block.
@@ -38,9 +43,8 @@ impl Readers {
         let Some(idle) = &*open else { return Err(JournalError::Closed) };
         let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = idle().pop();
-        let failed = |error: rusqlite::Error| JournalError::Failed(error.to_string());
-        let connection = kept.map_or_else(|| file::connect_reader(&self.path), Ok).map_err(failed)?;
-        let found = look(&connection).map_err(failed);
+        let connection = kept.map_or_else(|| self.connect(), Ok).map_err(|error| self.failed(error))?;
+        let found = look(&connection).map_err(|error| self.failed(error));
         let mut idle = idle();
         if idle.len() < MAX_IDLE {
             idle.push(connection);
@@ -48,8 +52,27 @@ impl Readers {
         found
     }
 
-    /// Waits for those who read, and closes.
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let mut connection = file::connect_reader(&self.shared.path)?;
+        let is_closing = Arc::clone(&self.is_closing);
+        connection.progress_handler(STEPS, Some(move || is_closing.load(Ordering::Relaxed)))?;
+        Ok(connection)
+    }
+
+    fn failed(&self, error: rusqlite::Error) -> JournalError {
+        if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
+            return JournalError::Closed;
+        }
+        let failure = Failure::from(error);
+        if let Failure::Damaged(_) = failure {
+            self.shared.failed(&failure);
+        }
+        JournalError::from(&failure)
+    }
+
+    /// Stops those who read, and closes.
     pub(super) fn close(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
         *self.idle.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

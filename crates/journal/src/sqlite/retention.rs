@@ -63,11 +63,17 @@ impl Retention {
         self.next_at
     }
 
-    /// Removes some of what is too old, or what is in the way.
-    pub(super) fn keep(&mut self, connection: &Connection, shared: &Shared, cursors: &HashMap<i64, u64>, head: u64) {
+    /// Removes some of what is too old, or what is in the way. Returns how many.
+    pub(super) fn keep(
+        &mut self,
+        connection: &Connection,
+        shared: &Shared,
+        cursors: &HashMap<i64, u64>,
+        head: u64,
+    ) -> usize {
         let now = Instant::now();
         if now < self.next_at {
-            return;
+            return 0;
         }
         if self.again_at.is_some_and(|again_at| now >= again_at) {
             (self.swept, self.again_at) = (0, None);
@@ -77,15 +83,12 @@ impl Retention {
             false => to_millis(SystemTime::now()).saturating_sub(self.age),
         };
         let swept = self.sweep(connection, shared, floor(shared, cursors, head), before);
-        let pause = match swept {
-            Ok(Swept { is_over: false, .. }) => BUSY,
-            Ok(_) => IDLE,
-            Err(error) => {
-                tracing::warn!(%error, "old events cannot be removed from the journal");
-                IDLE
-            }
-        };
-        self.next_at = Instant::now() + pause;
+        let Swept { removed, is_over } = swept.unwrap_or_else(|error| {
+            tracing::warn!(%error, "old events cannot be removed from the journal");
+            Swept { removed: 0, is_over: true }
+        });
+        self.next_at = Instant::now() + if is_over { IDLE } else { BUSY };
+        removed
     }
 
     /// Before events are appended: sees that there is room for them.
@@ -166,16 +169,19 @@ impl Retention {
         let mut rows = find.query(params![self.swept, floor.cast_signed(), BATCH as i64])?;
         let mut going = Going::default();
         let (mut swept, mut seen, mut is_over, mut passed_over) = (self.swept, 0, false, false);
+        let now = to_millis(SystemTime::now());
         while let Some(row) = rows.next()? {
             let (position, received): (i64, i64) = (row.get(0)?, row.get(1)?);
-            if received >= before {
+            // One that came while the clock was ahead says nothing of those behind it.
+            let is_from_later = received > now && before < i64::MAX;
+            if received >= before && !is_from_later {
                 is_over = true;
                 break;
             }
             seen += 1;
             swept = position;
             let is_unsettled: bool = row.get(3)?;
-            match is_unsettled {
+            match is_unsettled || is_from_later {
                 true => passed_over = true,
                 false => going.add(position, row.get(2)?, row.get(4)?),
             }

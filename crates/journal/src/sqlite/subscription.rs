@@ -336,7 +336,7 @@ fn events(connection: &Connection, range: Range, bytes: &mut usize) -> rusqlite:
 }
 
 fn spend(bytes: &mut usize, record: &Record) {
-    *bytes = bytes.saturating_sub(record.body.len() + record.query.len());
+    *bytes = bytes.saturating_sub(record.size());
 }
 
 const ROW: &str = "d.attempts, d.first_attempt, d.last_attempt, d.due";
@@ -375,11 +375,9 @@ fn waiting_row(row: &rusqlite::Row<'_>, bytes: &mut usize) -> rusqlite::Result<R
     let (position, record) = record(row)?;
     spend(bytes, &record);
     let (last_attempt, due): (Option<i64>, Option<i64>) = (row.get("last_attempt")?, row.get("due")?);
-    // However the clock jumped, nobody waits longer than was said.
-    let wait = due.map_or(0, |due| {
-        let longest = due.saturating_sub(last_attempt.unwrap_or(due)).max(0);
-        due.saturating_sub(to_millis(SystemTime::now())).clamp(0, longest)
-    });
+    // Where the clock was set back since, it says nothing of how long is left: nobody waits longer than was said.
+    let now = to_millis(SystemTime::now());
+    let wait = due.filter(|_| last_attempt.is_some_and(|at| at <= now)).map_or(0, |due| due.saturating_sub(now).max(0));
     Ok(Row {
         position,
         record: Arc::new(record),

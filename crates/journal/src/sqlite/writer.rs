@@ -67,16 +67,12 @@ pub(super) enum Op {
 }
 
 impl Op {
-    fn bytes(&self) -> usize {
+    /// Events in it, and bytes of them.
+    pub(super) fn size(&self) -> (usize, usize) {
         match self {
-            Self::Append { record, .. } => record.body.len(),
-            _ => 0,
+            Self::Append { record, .. } => (1, record.size()),
+            _ => (0, 0),
         }
-    }
-
-    /// Whether it waits until it can be written.
-    fn is_patient(&self) -> bool {
-        matches!(self, Self::Settle { .. } | Self::Wake)
     }
 
     fn fail(self, failure: &Failure) {
@@ -194,8 +190,8 @@ impl Writer {
                 self.next_tick = Instant::now() + TICK;
                 self.probe();
             }
-            self.retention.keep(&self.connection, &self.shared, &self.cursors, self.head);
-            self.background.checkpoint(&self.connection, written);
+            let removed = self.retention.keep(&self.connection, &self.shared, &self.cursors, self.head);
+            self.background.checkpoint(&self.connection, written + removed);
             if let Some(reply) = closing {
                 self.close();
                 let _ = reply.send(());
@@ -218,7 +214,7 @@ impl Writer {
             if let Op::Close { reply } = op {
                 return Some(reply);
             }
-            bytes += op.bytes();
+            bytes += op.size().1;
             batch.push(op);
             next = match batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
                 true => self.ops.try_recv().ok(),
@@ -239,18 +235,27 @@ impl Writer {
             Err(failure) => failure,
         };
         self.shared.failed(&failure);
-        let (patient, others): (Vec<Op>, Vec<Op>) = ops.into_iter().partition(Op::is_patient);
-        if others.is_empty() {
-            self.unwritten = patient;
-            return;
-        }
+        // What takes no room can be written where an event cannot.
+        let (appends, others): (Vec<Op>, Vec<Op>) = ops.into_iter().partition(|op| matches!(op, Op::Append { .. }));
+        let failure = match appends.is_empty() {
+            true => failure,
+            false => {
+                for op in appends {
+                    self.shared.took(&op);
+                    op.fail(&failure);
+                }
+                match self.transact(&others, false) {
+                    Ok(written) => return self.finish(others, written),
+                    Err(failure) => failure,
+                }
+            }
+        };
+        // What deliveries came to is written when it can be; nobody waits for anything else.
         for op in others {
-            self.shared.took(&op);
-            op.fail(&failure);
-        }
-        match self.transact(&patient, false) {
-            Ok(written) => self.finish(patient, written),
-            Err(_) => self.unwritten = patient,
+            match op {
+                Op::Settle { .. } => self.unwritten.push(op),
+                op => op.fail(&failure),
+            }
         }
     }
 
@@ -534,8 +539,7 @@ fn append(
         latest::put(connection, record.key.as_deref(), position)?;
     }
     seen.add(position, seen::fingerprint(&record.id), received);
-    let bytes = record.query.len() + record.body.len() + record.answer.as_ref().map_or(0, |answer| answer.len());
-    segment.add(connection, position, bytes, received)?;
+    segment.add(connection, position, record.size(), received)?;
     Ok(Some(record))
 }
 

@@ -18,7 +18,7 @@ use chathook_journal::{
 };
 use futures_util::future::join_all;
 
-use crate::harness::{Home, LATER, bounded, deliver, delivered, keep, keep_keys, one, record, retry};
+use crate::harness::{Home, LATER, bounded, deliver, deliver_any, delivered, keep, keep_keys, one, record, retry};
 
 fn file(home: &Home) -> &SqliteConfig {
     match &home.config.engine {
@@ -133,6 +133,33 @@ async fn a_clock_that_jumps_back_changes_no_order_and_loses_nothing() {
         let received = std::time::SystemTime::UNIX_EPOCH - Duration::from_millis(1500);
         let position = keep(&journal, Record { received, ..record("a") }).await;
         assert_eq!(journal.event(position).await.unwrap().unwrap().record.received, received);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_back_makes_no_retry_wait() {
+    bounded(async {
+        let home = Home::sqlite();
+        let journal = home.open(&["crm"]).await;
+        let mut crm = journal.subscribe("crm").unwrap();
+        let kept = keep_keys(&journal, &["a", "a", ""]).await;
+        for _ in 0..2 {
+            one(&mut crm).await.settle(retry(Duration::from_millis(1))).await.unwrap();
+        }
+        journal.close().await;
+        drop(crm);
+        // As if that had been an hour from now.
+        let database = rusqlite::Connection::open(path(&home)).unwrap();
+        let later =
+            "UPDATE delivery SET last_attempt = last_attempt + 3600000, due = due + 3600000 WHERE due IS NOT NULL";
+        assert_eq!(database.execute(later, []).unwrap(), 2);
+        drop(database);
+        let journal = home.open(&["crm"]).await;
+        let mut crm = journal.subscribe("crm").unwrap();
+        let began = Instant::now();
+        assert_eq!(deliver_any(&mut crm, 3).await, kept);
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     })
     .await;
 }

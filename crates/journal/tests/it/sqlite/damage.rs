@@ -1,12 +1,14 @@
 //! The file is not what it should be. It is refused, or the damage is found; and it is never touched.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Duration;
 
-use chathook_journal::{Health, Journal, Record, SqliteOpenError};
+use chathook_journal::{Filter, Health, Journal, Record, SqliteOpenError};
 
 use super::{all_ids, at, path, refusal, until};
-use crate::harness::{Home, bounded, record};
+use crate::harness::{Home, bounded, deliver_any, keep, one, record, retry};
 
 const EVENTS: usize = 3000;
 const PAGE: usize = 4096;
@@ -117,14 +119,74 @@ async fn a_damaged_header_is_refused() {
     .await;
 }
 
+/// The pages with bodies.
+fn pages_of_events(bytes: &[u8]) -> Vec<usize> {
+    let has_body = |page: &usize| bytes[page * PAGE..(page + 1) * PAGE].windows(64).any(|bytes| bytes == [b'x'; 64]);
+    (1..bytes.len() / PAGE).filter(has_body).collect()
+}
+
+#[tokio::test]
+async fn damage_that_somebody_reads_is_damage_that_was_found() {
+    bounded(async {
+        let home = some().await;
+        let pages = pages_of_events(&fs::read(path(&home)).unwrap());
+        // The check in the background begins with the oldest, and rests in between.
+        let page = pages[pages.len() - pages.len() / 5];
+        let journal = home.open(&["crm"]).await;
+        let file = fs::OpenOptions::new().write(true).open(path(&home)).unwrap();
+        file.write_all_at(&noise(1, PAGE), (page * PAGE) as u64).unwrap();
+        let read = journal.events(&Filter { limit: 1000, ..Filter::default() }).await;
+        assert!(read.is_err(), "{read:?}");
+        assert!(matches!(journal.health(), Health::CannotKeep(reason) if reason.contains("is damaged")));
+        assert!(journal.append(record("a")).await.is_err());
+    })
+    .await;
+}
+
+/// What the README says of a file that is refused, from behind `.recover` on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_saved_of_a_damaged_file_is_gone_on_with() {
+    bounded(async {
+        let readme = include_str!("../../../README.md");
+        let script = readme.split("```sql").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let home = some().await;
+        let journal = home.open(&["crm"]).await;
+        let mut crm = journal.subscribe("crm").unwrap();
+        for _ in 0..9 {
+            one(&mut crm).await.settle(retry(Duration::from_millis(1))).await.unwrap();
+        }
+        journal.close().await;
+        drop(crm);
+        let database = rusqlite::Connection::open(path(&home)).unwrap();
+        let counted = || {
+            let mut segments = database.prepare("SELECT number, events, bytes, oldest, newest FROM segment").unwrap();
+            let row = |row: &rusqlite::Row<'_>| <(i64, i64, i64, i64, i64)>::try_from(row);
+            segments.query_map([], row).unwrap().map(Result::unwrap).collect::<Vec<_>>()
+        };
+        let before = counted();
+        database.execute_batch(script).unwrap();
+        assert_eq!(counted(), before, "it counts as the program does");
+        // As `.recover` leaves it where pages are lost: their rows are not there, nor are indexes.
+        let lost = database.execute("DELETE FROM event WHERE position BETWEEN 3 AND 1500", []).unwrap();
+        database.execute_batch("DROP INDEX delivery_open; PRAGMA user_version = 3;").unwrap();
+        database.execute_batch(script).unwrap();
+        drop(database);
+        let journal = home.open(&["crm"]).await;
+        let mut crm = journal.subscribe("crm").unwrap();
+        assert_eq!(deliver_any(&mut crm, EVENTS - lost).await.len(), EVENTS - lost);
+        let stats = journal.stats().await.unwrap();
+        assert_eq!((stats.events, stats.targets[0].backlog), ((EVENTS - lost) as u64, 0));
+        keep(&journal, record("a")).await;
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_in_the_middle_is_found_and_nothing_more_is_kept() {
     bounded(async {
         let home = some().await;
         let sound = fs::read(path(&home)).unwrap();
-        let pages: Vec<usize> = (1..sound.len() / PAGE)
-            .filter(|page| sound[page * PAGE..(page + 1) * PAGE].windows(64).any(|bytes| bytes == [b'x'; 64]))
-            .collect();
+        let pages = pages_of_events(&sound);
         assert!(pages.len() > 500);
         for (seed, page) in pages.iter().step_by(pages.len() / 7).enumerate() {
             let mut bytes = sound.clone();

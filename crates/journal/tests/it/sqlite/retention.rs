@@ -56,6 +56,21 @@ async fn old_events_go_when_every_target_has_settled_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_came_while_the_clock_was_ahead_holds_up_nobody() {
+    bounded(async {
+        let home = home();
+        let journal = home.open(&[]).await;
+        let received = millis(std::time::SystemTime::now()) + Duration::from_secs(365 * 86_400);
+        let ahead = Record { received, ..record("a") };
+        keep(&journal, ahead.clone()).await;
+        keep_old(&journal, EVENTS).await;
+        until("the old ones are gone", async || events(&journal).await == 1).await;
+        assert_eq!(all_ids(&journal).await, [ahead.id]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_position_of_the_newest_event_is_not_used_again_when_it_is_gone() {
     bounded(async {
         let home = home();

@@ -6,7 +6,7 @@ use std::process::Command;
 use chathook_journal::{AppendError, EngineConfig, Health, Journal, Position, Record, Subscription};
 
 use super::{all_ids, child, path, until};
-use crate::harness::{Home, bounded, deliver, keep, record};
+use crate::harness::{Home, LATER, bounded, deliver, keep, one, record, retry};
 
 const MAX: u64 = 2 << 20;
 
@@ -57,6 +57,33 @@ async fn at_the_greatest_size_nothing_is_kept_until_the_oldest_are_settled() {
         until("there is room", async || matches!(journal.health(), Health::Ok(_))).await;
         keep(&journal, large()).await;
         deliver(&mut crm, 1).await;
+    })
+    .await;
+}
+
+/// While events go on coming that are refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_greatest_size_the_target_that_holds_everything_can_be_taken_away() {
+    bounded(async {
+        let home = limited();
+        let journal = home.open(&["crm"]).await;
+        let mut crm = journal.subscribe("crm").unwrap();
+        let first = keep(&journal, large()).await;
+        one(&mut crm).await.settle(retry(LATER)).await.unwrap();
+        fill(&journal).await;
+        let appends: Vec<_> = (0..4)
+            .map(|_| {
+                let journal = journal.clone();
+                tokio::spawn(async move { while journal.append(large()).await.is_err() {} })
+            })
+            .collect();
+        for _ in 0..20 {
+            assert_eq!(journal.replay(first, "crm", "ann").await, Ok(true));
+        }
+        journal.set_targets(&[]).await.unwrap();
+        for append in appends {
+            append.await.unwrap();
+        }
     })
     .await;
 }
