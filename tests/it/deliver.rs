@@ -26,13 +26,13 @@ pub(crate) fn kept_in(dir: &Path, targets: &str) -> String {
 }
 
 /// Asks a running gateway by a subcommand.
-async fn asks(gateway: &TestGateway, call: &[&str]) -> Output {
+pub(crate) async fn asks(gateway: &TestGateway, call: &[&str]) -> Output {
     let admin = format!("http://{}", gateway.admin);
     let call = Command::new(binary()).args(call).args(["--admin", &admin]).env("USER", "ann").output();
     timeout(LIMIT, call).await.expect("an answer").expect("it runs")
 }
 
-async fn json(gateway: &TestGateway, call: &[&str]) -> Value {
+pub(crate) async fn json(gateway: &TestGateway, call: &[&str]) -> Value {
     let output = asks(gateway, &[call, &["--json"]].concat()).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")

@@ -7,6 +7,7 @@ mod jetstream;
 mod deliver_brokers;
 mod deliver_faults;
 mod deliver_http;
+mod dead_letters;
 mod every_command;
 mod verification;
 mod bad_input;
