@@ -69,12 +69,16 @@ async fn a_service_is_left_alone_for_as_long_as_it_wants() {
 
 #[tokio::test]
 async fn cloudevents_are_delivered_by_the_status_alone() {
-    for first in [Behaviour::answer(202, &[], "FAIL"), Behaviour::json(r#"{"ErrorCode":1}"#), Behaviour::Head] {
-        let service = TestDecider::start(move |_, _| first.clone()).await;
-        let gateway = gateway(&service.url("/"), "http.format = \"cloudevents\"").await;
-        gateway.keeps(CHANGE, BODY).await;
-        gateway.deliveries("crm", "delivered", 1).await;
-        assert_eq!(service.asked(), 1);
+    // The rest of an answer that does not come is waited for a second, or for the time that is left.
+    for timeout in ["10s", "300ms"] {
+        for first in [Behaviour::answer(202, &[], "FAIL"), Behaviour::json(r#"{"ErrorCode":1}"#), Behaviour::Head] {
+            let service = TestDecider::start(move |_, _| first.clone()).await;
+            let more = format!("http.format = \"cloudevents\"\nhttp.timeout = {timeout:?}");
+            let gateway = gateway(&service.url("/"), &more).await;
+            gateway.keeps(CHANGE, BODY).await;
+            gateway.deliveries("crm", "delivered", 1).await;
+            assert_eq!(service.asked(), 1, "{timeout}");
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use self::webhook::Signer;
 use super::cloudevent::CloudEvent;
@@ -31,8 +31,8 @@ use crate::traces::Span;
 ///
 /// A status of 2xx means that it has the event. 408, 429, 5xx, a broken connection and silence are tried again, not
 /// before the time of a `Retry-After` (of one hour at most); any other status, redirects among them, makes a dead letter
-/// at once. A callback server (`passthrough`) says in its answer whether it took an after-callback: `FAIL`, or an
-/// `ErrorCode` other than 0, is tried again whatever the status; to a before-callback, a code is a decision.
+/// at once. A callback server (`passthrough`) that answers 2xx says in its answer whether it took an after-callback:
+/// `FAIL`, or an `ErrorCode` other than 0, is tried again; to a before-callback, a code is a decision.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -157,8 +157,28 @@ impl HttpTarget {
 
     pub(crate) async fn deliver(&self, event: &Record) -> Result<Delivered, Undelivered> {
         let request = self.request(event)?;
-        let sent = timeout(self.timeout, self.send(event, request)).await;
-        sent.unwrap_or_else(|_| Err(Undelivered::no_answer(self.timeout)))
+        let deadline = Instant::now() + self.timeout;
+        let response = self.until(deadline, self.client.request(request)).await?.map_err(|error| {
+            Undelivered::retry(match error.is_connect() {
+                true => format!("no connection: {}", root_cause(&error)),
+                false => no_answer(&error),
+            })
+        })?;
+        let status = response.status();
+        match status {
+            _ if status.is_success() => self.taken(event, response, deadline).await,
+            _ if self.may_change(status) => {
+                let cause = format!("it answered {}", status.as_u16());
+                match retry_after::read(response.headers(), SystemTime::now()) {
+                    Some(after) => Err(Undelivered::retry_after(after, cause)),
+                    None => Err(Undelivered::retry(cause)),
+                }
+            }
+            _ if status.is_redirection() => {
+                Err(Undelivered::refused(format!("it answered {}, a redirect, which is not followed", status.as_u16())))
+            }
+            _ => Err(Undelivered::refused(format!("it answered {}", status.as_u16()))),
+        }
     }
 
     fn request(&self, event: &Record) -> Result<Request<Full<Bytes>>, Undelivered> {
@@ -190,28 +210,9 @@ impl HttpTarget {
         }
     }
 
-    async fn send(&self, event: &Record, request: Request<Full<Bytes>>) -> Result<Delivered, Undelivered> {
-        let response = self.client.request(request).await.map_err(|error| {
-            Undelivered::retry(match error.is_connect() {
-                true => format!("no connection: {}", root_cause(&error)),
-                false => no_answer(&error),
-            })
-        })?;
-        let status = response.status();
-        match status {
-            _ if status.is_success() => self.taken(event, response).await,
-            _ if self.may_change(status) => {
-                let cause = format!("it answered {}", status.as_u16());
-                match retry_after::read(response.headers(), SystemTime::now()) {
-                    Some(after) => Err(Undelivered::retry_after(after, cause)),
-                    None => Err(Undelivered::retry(cause)),
-                }
-            }
-            _ if status.is_redirection() => {
-                Err(Undelivered::refused(format!("it answered {}, a redirect, which is not followed", status.as_u16())))
-            }
-            _ => Err(Undelivered::refused(format!("it answered {}", status.as_u16()))),
-        }
+    /// What the service does is not waited for any longer.
+    async fn until<T>(&self, deadline: Instant, doing: impl Future<Output = T>) -> Result<T, Undelivered> {
+        timeout_at(deadline, doing).await.map_err(|_| Undelivered::no_answer(self.timeout))
     }
 
     /// Whether another attempt may be answered otherwise.
@@ -222,17 +223,23 @@ impl HttpTarget {
     }
 
     /// The answer is read to its end, so that the connection can be kept.
-    async fn taken(&self, event: &Record, response: Response<Incoming>) -> Result<Delivered, Undelivered> {
+    async fn taken(
+        &self,
+        event: &Record,
+        response: Response<Incoming>,
+        deadline: Instant,
+    ) -> Result<Delivered, Undelivered> {
         let delivered = Delivered { detail: response.status().as_u16().to_string() };
         let answer = read(response.into_body());
         match self.format {
             Format::CloudEvents => {
                 // What it says after the status changes nothing.
-                let _ = timeout(MAX_REST, answer).await;
+                let _ = timeout_at(deadline.min(Instant::now() + MAX_REST), answer).await;
                 Ok(delivered)
             }
             Format::Passthrough => {
-                let answer = answer.await.map_err(|error| Undelivered::retry(no_answer(&error)))?;
+                let answer = self.until(deadline, answer).await?;
+                let answer = answer.map_err(|error| Undelivered::retry(no_answer(&error)))?;
                 match answer.and_then(|answer| callback_server::failure(&event.command, &answer)) {
                     None => Ok(delivered),
                     Some(cause) => Err(Undelivered::retry(cause)),
