@@ -21,6 +21,7 @@ fn error(toml: &str, variables: &[(&str, &str)]) -> String {
 #[test]
 fn an_error_names_file_key_and_what_was_meant() {
     let app = "[[app]]\nsdk_app_id = 1\nunsigned = true\n";
+    let handlers = "[[target]]\nname = \"handlers\"\nhandlers = {}\n";
     for (toml, message) in [
         (format!("{app}[callbacks]\nlisen = \"x\""), "my.toml: callbacks.lisen: unknown key; did you mean `listen`?"),
         (format!("{app}[callback]\n"), "my.toml: callback: unknown key; did you mean `callbacks`?"),
@@ -55,6 +56,19 @@ fn an_error_names_file_key_and_what_was_meant() {
             "my.toml: callbacks.allow_from: \"nowhere\" is neither a network nor an address",
         ),
         (format!("{app}[callbacks]\npath = \"x\""), "my.toml: callbacks.path: must begin with `/` and have no query"),
+        (
+            format!("{app}[[target]]\nname = \"handlers\"\nhandlers = {{ timeout = \"0s\" }}"),
+            "my.toml: target[0].handlers.timeout: must be more than zero",
+        ),
+        (
+            format!("{app}[[target]]\nname = \"mine\"\nhandlers = {{}}"),
+            "my.toml: target[0].name: must be `handlers`, as the handlers are called without a table",
+        ),
+        (
+            format!("{app}[[target]]\nname = \"handlers\"\nstdout = {{}}"),
+            "my.toml: target[0].name: `handlers` is what the handlers of the program are called",
+        ),
+        (format!("{app}{handlers}{handlers}"), "my.toml: target[1].name: this name is there twice"),
         (String::new(), "my.toml: app: there is no application; add [[app]] with sdk_app_id and tokens"),
         (
             "[[app]]\nsdk_app_id = 1".to_owned(),

@@ -38,7 +38,8 @@ use crate::traces::Traces;
 #[serde(try_from = "Table")]
 #[non_exhaustive]
 pub struct Config {
-    /// What it is called in metrics, in the log and in the journal: letters, digits, `-` and `_`.
+    /// What it is called in metrics, in the log and in the journal: letters, digits, `-` and `_`. The after-handlers are
+    /// always called `handlers`.
     pub name: String,
     /// What it gets: names of commands, or patterns such as `Sns.*`. Default: everything.
     pub commands: Commands,
@@ -128,6 +129,15 @@ impl Default for HandlersConfig {
     }
 }
 
+impl HandlersConfig {
+    fn check(&self) -> Result<(), Invalid> {
+        match self.timeout {
+            Duration::ZERO => Err(Invalid::new("handlers.timeout", "must be more than zero")),
+            _ => Ok(()),
+        }
+    }
+}
+
 fn concurrency() -> usize {
     64
 }
@@ -161,12 +171,20 @@ impl Config {
         if self.name == HANDLERS && !self.is_handlers() {
             return Err(Invalid::new("name", format!("`{HANDLERS}` is what the handlers of the program are called")));
         }
+        // Under another name it would begin anew, and leave behind what waits for the handlers.
+        if self.name != HANDLERS && self.is_handlers() {
+            return Err(Invalid::new(
+                "name",
+                format!("must be `{HANDLERS}`, as the handlers are called without a table"),
+            ));
+        }
         if self.concurrency == 0 {
             return Err(Invalid::new("concurrency", "must be more than zero"));
         }
         self.retry.check()?;
-        if let To::Target(target) = &self.to {
-            target.check()?;
+        match &self.to {
+            To::Target(target) => target.check()?,
+            To::Handlers(handlers) => handlers.check()?,
         }
         Selection::build(self).map(drop)
     }
@@ -197,9 +215,6 @@ pub(crate) fn check(configs: &[Config]) -> Result<(), Invalid> {
         if !names.insert(&config.name) {
             return Err(within(i)(Invalid::new("name", "this name is there twice")));
         }
-    }
-    if let Some(second) = configs.iter().enumerate().filter(|(_, config)| config.is_handlers()).nth(1) {
-        return Err(within(second.0)(Invalid::new("handlers", "are there already")));
     }
     Ok(())
 }
