@@ -1,5 +1,6 @@
 //! A connection that all deliveries of a target share.
 
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub(super) struct Link<T: Clone> {
     connect: Box<dyn Fn() -> BoxFuture<'static, Result<T, Undelivered>> + Send + Sync>,
     /// Whether a connection can still be used.
     works: fn(&T) -> bool,
+    /// Whether a connection may be silent for longer.
+    may_be_silent: fn(&T) -> bool,
     state: Mutex<State<T>>,
 }
 
@@ -48,7 +51,13 @@ impl<T: Clone + Send + Sync + 'static> Link<T> {
         F: Future<Output = Result<T, Undelivered>> + Send + 'static,
     {
         let connect = Box::new(move || connect().boxed());
-        Self { limit, connect, works, state: Mutex::new(State { count: 0, current: None }) }
+        let state = Mutex::new(State { count: 0, current: None });
+        Self { limit, connect, works, may_be_silent: |_| false, state }
+    }
+
+    /// An attempt goes on after its time while this holds, for what was sent would arrive after the next one.
+    pub(super) fn with_silence(self, may_be_silent: fn(&T) -> bool) -> Self {
+        Self { may_be_silent, ..self }
     }
 
     /// One attempt to deliver, connecting included.
@@ -56,17 +65,45 @@ impl<T: Clone + Send + Sync + 'static> Link<T> {
     where
         F: Future<Output = Sent>,
     {
-        let deadline = Instant::now() + self.limit;
+        self.attempt_until(Instant::now() + self.limit, send).await
+    }
+
+    /// The same, where a part of the time is spent.
+    pub(super) async fn attempt_until<F>(
+        &self,
+        mut deadline: Instant,
+        send: impl FnOnce(T) -> F,
+    ) -> Result<Delivered, Undelivered>
+    where
+        F: Future<Output = Sent>,
+    {
         let no_answer = || Undelivered::no_answer(self.limit);
-        let (number, connection) =
-            timeout_at(deadline, self.connection()).await.unwrap_or_else(|_| Err(no_answer()))?;
-        match timeout_at(deadline, send(connection)).await.unwrap_or_else(|_| Sent::Broken(no_answer())) {
+        let (number, connection) = self.connection_until(deadline).await?;
+        let mut sending = pin!(send(connection.clone()));
+        let sent = loop {
+            match timeout_at(deadline, &mut sending).await {
+                Ok(sent) => break sent,
+                Err(_) if (self.may_be_silent)(&connection) => deadline = Instant::now() + self.limit,
+                Err(_) => break Sent::Broken(no_answer()),
+            }
+        };
+        match sent {
             Sent::Answered(answer) => answer,
             Sent::Broken(failure) => {
                 self.give_up(number);
                 Err(failure)
             }
         }
+    }
+
+    /// What is connected to, without an attempt to deliver on it.
+    pub(super) async fn get_until(&self, deadline: Instant) -> Result<T, Undelivered> {
+        self.connection_until(deadline).await.map(|(_, connection)| connection)
+    }
+
+    async fn connection_until(&self, deadline: Instant) -> Result<(u64, T), Undelivered> {
+        let connection = timeout_at(deadline, self.connection()).await;
+        connection.unwrap_or_else(|_| Err(Undelivered::no_answer(self.limit)))
     }
 
     /// The connection of the moment with its number; a new one where there is none that works.
@@ -112,7 +149,7 @@ impl<T: Clone + Send + Sync + 'static> Link<T> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     use std::time::Duration;
 
     use futures_util::future::join_all;
@@ -199,5 +236,23 @@ mod tests {
         let silent = link.attempt(|_| std::future::pending()).await;
         assert_eq!(silent.unwrap_err().cause, "no answer within 20ms");
         assert_eq!(which(&link).await.unwrap(), "2", "silence may be the fault of the connection");
+    }
+
+    #[tokio::test]
+    async fn who_may_be_silent_is_waited_for() {
+        let is_blocked = Arc::new(AtomicBool::new(true));
+        let connection = Arc::clone(&is_blocked);
+        let link =
+            Link::new(Duration::from_millis(20), |_| true, move || std::future::ready(Ok(Arc::clone(&connection))))
+                .with_silence(|is_blocked| is_blocked.load(Ordering::Relaxed));
+        let answer = || Sent::Answered(Ok(Delivered { detail: "late".to_owned() }));
+        let late = link.attempt(|_| async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            answer()
+        });
+        assert_eq!(late.await.unwrap().detail, "late");
+        is_blocked.store(false, Ordering::Relaxed);
+        let silent = link.attempt(|_| std::future::pending()).await;
+        assert_eq!(silent.unwrap_err().cause, "no answer within 20ms");
     }
 }

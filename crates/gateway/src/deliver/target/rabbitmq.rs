@@ -1,17 +1,19 @@
 //! RabbitMQ as a target: persistent messages with publisher confirms.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use chathook_journal::Record;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::protocol::AMQPErrorKind;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use super::cloudevent::{CloudEvent, MEDIA_TYPE};
 use super::link::{Link, Sent};
@@ -44,7 +46,8 @@ pub struct Config {
     pub mandatory: bool,
     /// Authorities of its certificate, besides those that the system trusts.
     pub ca: Option<PathBuf>,
-    /// How long one attempt may take, connecting included. Default: `10s`.
+    /// How long one attempt may take, connecting included; while the broker is out of memory or disk, it goes on.
+    /// Default: `10s`.
     #[serde(default = "super::default_timeout", deserialize_with = "duration")]
     pub timeout: Duration,
 }
@@ -88,7 +91,7 @@ impl Config {
 
 /// An exchange at work.
 pub(crate) struct RabbitmqTarget {
-    link: Link<Connected>,
+    link: Link<Arc<Connected>>,
     exchange: ShortString,
     routing_key: Template,
     mandatory: bool,
@@ -101,13 +104,16 @@ struct Broker {
     tls: OwnedTLSConfig,
 }
 
-/// A connection, and the channel on it that all deliveries share.
-#[derive(Clone)]
+/// A connection, which is closed when it is dropped, and channels on it that confirm. A message that no queue took is
+/// returned without its number, and known by its channel alone: each has one message at a time.
 struct Connected {
-    channel: Channel,
-    /// It is closed when it is dropped.
-    _connection: Arc<Connection>,
+    connection: Connection,
+    idle: Mutex<Vec<Channel>>,
+    places: Semaphore,
 }
+
+/// No more messages are on their way at once.
+const MAX_CHANNELS: usize = 100;
 
 impl RabbitmqTarget {
     /// Reads the files of `config`.
@@ -121,9 +127,10 @@ impl RabbitmqTarget {
         });
         let exchange = ShortString::try_new(config.exchange.clone());
         let broker = Broker { uri, tls: OwnedTLSConfig { identity: None, cert_chain: cert_chain.transpose()? } };
-        let is_open = |connected: &Connected| connected.channel.status().connected();
+        let is_open = |connected: &Arc<Connected>| connected.connection.status().connected();
+        let link = Link::new(config.timeout, is_open, move || broker.clone().connect());
         Ok(Self {
-            link: Link::new(config.timeout, is_open, move || broker.clone().connect()),
+            link: link.with_silence(|connected| connected.is_blocked()),
             exchange: exchange.map_err(|error| invalid("exchange", error.to_string()))?,
             routing_key: config.template()?,
             mandatory: config.mandatory,
@@ -134,37 +141,83 @@ impl RabbitmqTarget {
         let key = ShortString::try_new(self.routing_key.words(event));
         let key = key.map_err(|_| Undelivered::impossible("its routing key is longer than 255 bytes"))?;
         let json = CloudEvent::of(event).json()?;
+        let message = Message {
+            exchange: self.exchange.clone(),
+            key,
+            options: BasicPublishOptions { mandatory: self.mandatory, ..BasicPublishOptions::default() },
+            json,
+            properties: properties(event),
+        };
         self.link
-            .attempt(async |connected| match self.publish(&connected.channel, key, &json, properties(event)).await {
-                Ok(confirmation) => Sent::Answered(confirmed(confirmation)),
-                Err(error) => Sent::Broken(failed(&error)),
+            .attempt(async |connected| {
+                if connected.is_blocked() {
+                    // What is sent now would wait, and arrive after the next attempt.
+                    return Sent::Answered(Err(Undelivered::retry(
+                        "the broker has blocked us: it lacks memory or disk",
+                    )));
+                }
+                match connected.send(message).await {
+                    Ok(confirmation) => Sent::Answered(confirmed(confirmation)),
+                    Err(error) if is_of_a_channel(&error) => Sent::Answered(Err(failed(&error))),
+                    Err(error) => Sent::Broken(failed(&error)),
+                }
             })
             .await
     }
+}
 
-    async fn publish(
-        &self,
-        channel: &Channel,
-        key: ShortString,
-        json: &[u8],
-        properties: BasicProperties,
-    ) -> Result<Confirmation, lapin::Error> {
-        let options = BasicPublishOptions { mandatory: self.mandatory, ..BasicPublishOptions::default() };
-        channel.basic_publish(self.exchange.clone(), key, options, json, properties).await?.await
+struct Message {
+    exchange: ShortString,
+    key: ShortString,
+    options: BasicPublishOptions,
+    json: Vec<u8>,
+    properties: BasicProperties,
+}
+
+impl Connected {
+    /// Sends a message on a channel of its own, and waits until it is confirmed.
+    async fn send(&self, message: Message) -> Result<Confirmation, lapin::Error> {
+        let Message { exchange, key, options, json, properties } = message;
+        // Fails only once they are closed, which they never are.
+        let _place = self.places.acquire().await.ok();
+        let channel = self.channel().await?;
+        let confirmation = channel.basic_publish(exchange, key, options, &json, properties).await?.await?;
+        // One that was not confirmed is not used again.
+        self.idle().push(channel);
+        Ok(confirmation)
+    }
+
+    /// One that nobody uses.
+    async fn channel(&self) -> Result<Channel, lapin::Error> {
+        let idle = self.idle().pop();
+        if let Some(channel) = idle {
+            return Ok(channel);
+        }
+        let channel = self.connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(channel)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Channel>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the broker takes nothing for want of memory or disk. Nothing is written to it then.
+    fn is_blocked(&self) -> bool {
+        self.connection.status().blocked()
     }
 }
 
 impl Broker {
-    async fn connect(self) -> Result<Connected, Undelivered> {
-        let connected = async {
+    async fn connect(self) -> Result<Arc<Connected>, Undelivered> {
+        let connection = async {
             let runtime = lapin::runtime::default_runtime()?;
             let properties = ConnectionProperties::default().with_connection_name("chathook".into());
-            let connection = Connection::connect_uri_with_config(self.uri, properties, self.tls, runtime).await?;
-            let channel = connection.create_channel().await?;
-            channel.confirm_select(ConfirmSelectOptions::default()).await?;
-            Ok(Connected { channel, _connection: Arc::new(connection) })
+            Connection::connect_uri_with_config(self.uri, properties, self.tls, runtime).await
         };
-        connected.await.map_err(|error| failed(&error))
+        let connection = connection.await.map_err(|error| failed(&error))?;
+        let places = MAX_CHANNELS.min(connection.configuration().channel_max().into());
+        Ok(Arc::new(Connected { connection, idle: Mutex::default(), places: Semaphore::new(places) }))
     }
 }
 
@@ -200,6 +253,11 @@ fn confirmed(confirmation: Confirmation) -> Result<Delivered, Undelivered> {
         Confirmation::Nack(_) => Err(Undelivered::retry("the broker could not keep it")),
         Confirmation::NotRequested => Err(Undelivered::retry("the broker does not confirm")),
     }
+}
+
+/// Whether it ended the channel only, such as an exchange that is not there.
+fn is_of_a_channel(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if matches!(error.kind(), AMQPErrorKind::Soft(_)))
 }
 
 fn failed(error: &lapin::Error) -> Undelivered {
