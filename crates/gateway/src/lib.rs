@@ -19,6 +19,9 @@
 //!         .await
 //! }
 //! ```
+//!
+//! A program that sets up a log of its own, in place of [`telemetry::Config::start`], should turn
+//! `lapin::returned_messages` off in it: RabbitMQ's client warns there with the bodies of messages that no queue took.
 
 pub mod cli;
 mod condition;

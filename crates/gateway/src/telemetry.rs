@@ -45,8 +45,9 @@ pub struct Guard {
 /// How many lines may wait to be written.
 const MAX_LINES: usize = 8192;
 
-/// What is not worth a line each: requests that are no HTTP, which anybody can send, and the threads of the server.
-const QUIET: &str = "actix_http=off,actix_server=warn";
+/// What is not worth a line each: requests that are no HTTP, which anybody can send, and the threads of the server. And
+/// what RabbitMQ's client writes of messages, with their bodies where no queue took them.
+const QUIET: &str = "actix_http=off,actix_server=warn,lapin=warn,lapin::returned_messages=off";
 
 impl Config {
     /// Starts the log on standard error, until the guard is dropped. A second call changes nothing.
@@ -54,7 +55,8 @@ impl Config {
     /// Lines are written by a thread of their own. Where nobody takes them any more, those beyond a few thousand are
     /// lost, and nothing waits for them.
     ///
-    /// Panics are logged by their place from then on, and their message, which may quote a user, is not.
+    /// Panics are logged by their place from then on, and their message, which may quote a user, is not. A program with a
+    /// log of its own should do the same, and turn `lapin::returned_messages` off, which writes bodies.
     ///
     /// # Errors
     /// When the level is not a filter.
