@@ -3,16 +3,19 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::client::PublishErrorKind as CoreErrorKind;
 use async_nats::connection::State;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::{self, ErrorCode};
-use async_nats::{Client, ConnectOptions, HeaderMap, HeaderValue, ServerAddr};
+use async_nats::{Client, ConnectOptions, HeaderMap, HeaderValue, ServerAddr, Subject, Subscriber};
 use chathook_journal::Record;
+use futures_util::StreamExt;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use tokio::sync::Mutex;
 
 use super::cloudevent::{CloudEvent, MEDIA_TYPE};
 use super::link::{Link, Sent};
@@ -34,7 +37,8 @@ pub struct Config {
     #[serde(default = "default_subject")]
     pub subject: String,
     /// Whether a stream has to acknowledge it; the identity of the event is its `Nats-Msg-Id`, by which the stream knows
-    /// duplicates. Else it counts as delivered once it is sent to the server, whoever listens. Default: `true`.
+    /// duplicates. Else it counts as delivered once the server has read it, whoever listens; that is seen by a message to
+    /// ourselves, so that a user with restricted permissions needs `_INBOX.>`, too. Default: `true`.
     #[serde(default = "default_jetstream")]
     pub jetstream: bool,
     /// A credentials file.
@@ -118,7 +122,6 @@ impl Config {
 pub(crate) struct NatsTarget {
     link: Link<Connected>,
     subject: Template,
-    is_jetstream: bool,
     timeout: Duration,
 }
 
@@ -128,6 +131,7 @@ struct Servers {
     addresses: Vec<ServerAddr>,
     auth: Auth,
     tls: Option<rustls::ClientConfig>,
+    is_jetstream: bool,
     timeout: Duration,
 }
 
@@ -143,6 +147,22 @@ enum Auth {
 struct Connected {
     client: Client,
     jetstream: jetstream::Context,
+    /// Without JetStream.
+    echo: Option<Arc<Echo>>,
+}
+
+/// Messages to ourselves: what comes back was read by the server, and so was everything before it.
+struct Echo {
+    inbox: Subject,
+    /// The number of the last one that was sent.
+    sent: AtomicU64,
+    heard: Mutex<Heard>,
+}
+
+struct Heard {
+    subscriber: Subscriber,
+    /// The greatest number that came back.
+    newest: u64,
 }
 
 /// A line of the protocol has room for 4096 bytes, and a longer one breaks the connection.
@@ -166,13 +186,12 @@ impl NatsTarget {
         };
         let tls = config.ca.as_deref().map(|ca| tls::client::config("nats", Some(ca))).transpose()?;
         let (name, addresses, timeout) = (name.to_owned(), config.servers()?, config.timeout);
-        let servers = Arc::new(Servers { name, addresses, auth, tls, timeout });
+        let servers = Arc::new(Servers { name, addresses, auth, tls, is_jetstream: config.jetstream, timeout });
         let connect = move || Arc::clone(&servers).connect();
         Ok(Self {
             // The client connects again by itself.
             link: Link::new(timeout, |_| true, connect),
             subject: config.template()?,
-            is_jetstream: config.jetstream,
             timeout,
         })
     }
@@ -195,9 +214,9 @@ impl NatsTarget {
                     // What is sent now would wait, and be sent after the next attempt.
                     return Sent::Answered(Err(Undelivered::retry("no connection")));
                 }
-                Sent::Answered(match self.is_jetstream {
-                    true => connected.acknowledged(subject, headers, payload, self.timeout).await,
-                    false => connected.sent(subject, headers, payload).await,
+                Sent::Answered(match &connected.echo {
+                    None => connected.acknowledged(subject, headers, payload, self.timeout).await,
+                    Some(echo) => connected.echoed(echo, subject, headers, payload).await,
                 })
             })
             .await
@@ -237,7 +256,11 @@ impl Servers {
             .map_err(|error| Undelivered::retry(format!("no connection: {error}")))?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(self.timeout);
-        Ok(Connected { client, jetstream })
+        let echo = match self.is_jetstream {
+            true => None,
+            false => Some(Arc::new(Echo::of(&client).await?)),
+        };
+        Ok(Connected { client, jetstream, echo })
     }
 }
 
@@ -271,16 +294,55 @@ impl Connected {
         })
     }
 
-    async fn sent(&self, subject: String, headers: HeaderMap, payload: bytes::Bytes) -> Result<Delivered, Undelivered> {
-        let lost = |error: &dyn Display| Undelivered::retry(format!("not sent: {error}"));
+    /// Sends it, and waits until the server has read it. A client that connects again drops what it had not written, and
+    /// says nothing of that.
+    async fn echoed(
+        &self,
+        echo: &Echo,
+        subject: String,
+        headers: HeaderMap,
+        payload: bytes::Bytes,
+    ) -> Result<Delivered, Undelivered> {
+        let connects = || self.client.statistics().connects.load(Ordering::Relaxed);
+        let before = connects();
         self.client.publish_with_headers(subject, headers, payload).await.map_err(|error| match error.kind() {
             CoreErrorKind::MaxPayloadExceeded => Undelivered::refused(TOO_LARGE),
             CoreErrorKind::InvalidSubject => Undelivered::impossible("its subject is not allowed"),
-            CoreErrorKind::Send => lost(&error),
+            CoreErrorKind::Send => not_sent(&error),
         })?;
-        self.client.flush().await.map_err(|error| lost(&error))?;
-        Ok(Delivered { detail: "sent".to_owned() })
+        echo.round_trip(&self.client).await?;
+        match connects() == before {
+            true => Ok(Delivered { detail: "sent".to_owned() }),
+            false => Err(Undelivered::retry("the connection broke")),
+        }
     }
+}
+
+impl Echo {
+    async fn of(client: &Client) -> Result<Self, Undelivered> {
+        let inbox = Subject::from(client.new_inbox());
+        let subscriber = client.subscribe(inbox.clone()).await.map_err(|error| not_sent(&error))?;
+        Ok(Self { inbox, sent: AtomicU64::new(0), heard: Mutex::new(Heard { subscriber, newest: 0 }) })
+    }
+
+    /// Returns once the server has read everything that was sent before, or once another connection was made.
+    async fn round_trip(&self, client: &Client) -> Result<(), Undelivered> {
+        // What has a greater number is sent after our event, too: its echo is as good.
+        let number = self.sent.fetch_add(1, Ordering::AcqRel) + 1;
+        let message = number.to_be_bytes().to_vec().into();
+        client.publish(self.inbox.clone(), message).await.map_err(|error| not_sent(&error))?;
+        let mut heard = self.heard.lock().await;
+        while heard.newest < number {
+            let message = heard.subscriber.next().await.ok_or_else(|| Undelivered::retry("no connection"))?;
+            let number = message.payload.as_ref().try_into().map_or(0, u64::from_be_bytes);
+            heard.newest = heard.newest.max(number);
+        }
+        Ok(())
+    }
+}
+
+fn not_sent(error: &dyn Display) -> Undelivered {
+    Undelivered::retry(format!("not sent: {error}"))
 }
 
 const TOO_LARGE: &str = "it is larger than the server takes";
