@@ -5,15 +5,15 @@ mod producer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use chathook_journal::Record;
 use chrono::DateTime;
 use rskafka::BackoffConfig;
 use rskafka::client::partition::UnknownTopicHandling;
-use rskafka::client::{ClientBuilder, Credentials, SaslConfig};
+use rskafka::client::{Client, ClientBuilder, Credentials, SaslConfig};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -111,10 +111,15 @@ impl Config {
 
 /// A topic at work.
 pub(crate) struct KafkaTarget {
-    link: Link<Arc<Topic>>,
+    cluster: Arc<Cluster>,
+    topic: Link<Topic>,
+    /// Those that were used: one that has no leader concerns its events only.
+    partitions: Mutex<BTreeMap<usize, Arc<Partition>>>,
     /// Counts events without a key.
     round: AtomicUsize,
 }
+
+type Partition = Link<Arc<Producer>>;
 
 /// Whom to connect to, and as whom.
 struct Cluster {
@@ -125,9 +130,10 @@ struct Cluster {
     timeout: Duration,
 }
 
-/// The partitions of the topic.
+/// What is known of the topic.
+#[derive(Clone, Copy)]
 struct Topic {
-    partitions: Vec<Producer>,
+    partitions: usize,
     since: Instant,
 }
 
@@ -156,28 +162,39 @@ impl KafkaTarget {
             timeout: config.timeout,
         };
         let cluster = Arc::new(cluster);
-        let is_young = |topic: &Arc<Topic>| topic.since.elapsed() < MAX_AGE;
-        let connect = move || Arc::clone(&cluster).connect();
-        Ok(Self { link: Link::new(config.timeout, is_young, connect), round: AtomicUsize::new(0) })
+        let is_young = |topic: &Topic| topic.since.elapsed() < MAX_AGE;
+        let read = {
+            let cluster = Arc::clone(&cluster);
+            move || Arc::clone(&cluster).topic()
+        };
+        let topic = Link::new(config.timeout, is_young, read);
+        Ok(Self { cluster, topic, partitions: Mutex::default(), round: AtomicUsize::new(0) })
     }
 
     pub(crate) async fn deliver(&self, event: &Record) -> Result<Delivered, Undelivered> {
         let record = record(event)?;
-        self.link
-            .attempt(async |topic| {
-                let Some(partition) = topic.partitions.get(self.partition(&record, topic.partitions.len())) else {
-                    return Sent::Broken(Undelivered::retry("the topic has no partition"));
-                };
-                match partition.produce(record).await {
-                    Err(failure) if failure.next != Next::Dead => Sent::Broken(failure),
-                    produced => Sent::Answered(produced),
-                }
+        let deadline = Instant::now() + self.cluster.timeout;
+        let topic = self.topic.get_until(deadline).await?;
+        let partition = self.partition(self.number(&record, topic.partitions));
+        partition
+            .attempt_until(deadline, async |producer| match producer.produce(record).await {
+                Err(failure) if failure.next != Next::Dead => Sent::Broken(failure),
+                produced => Sent::Answered(produced),
             })
             .await
     }
 
+    fn partition(&self, number: usize) -> Arc<Partition> {
+        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let partition = partitions.entry(number).or_insert_with(|| {
+            let cluster = Arc::clone(&self.cluster);
+            Arc::new(Link::new(self.cluster.timeout, |_| true, move || Arc::clone(&cluster).producer(number)))
+        });
+        Arc::clone(partition)
+    }
+
     /// Which of `count` partitions a record goes to.
-    fn partition(&self, record: &rskafka::record::Record, count: usize) -> usize {
+    fn number(&self, record: &rskafka::record::Record, count: usize) -> usize {
         match &record.key {
             Some(key) => partitioner::partition(key, count),
             None => self.round.fetch_add(1, Ordering::Relaxed).checked_rem(count).unwrap_or_default(),
@@ -186,7 +203,26 @@ impl KafkaTarget {
 }
 
 impl Cluster {
-    async fn connect(self: Arc<Self>) -> Result<Arc<Topic>, Undelivered> {
+    async fn topic(self: Arc<Self>) -> Result<Topic, Undelivered> {
+        let topics = self.client().await?.list_topics().await.map_err(|error| failed(&error))?;
+        match topics.into_iter().find(|topic| topic.name == self.topic) {
+            Some(topic) if topic.partitions.is_empty() => Err(Undelivered::retry("the topic has no partition")),
+            // Their numbers are 0, 1, 2 and so on.
+            Some(topic) => Ok(Topic { partitions: topic.partitions.len(), since: Instant::now() }),
+            None => Err(Undelivered::retry(format!("there is no topic {}", self.topic))),
+        }
+    }
+
+    /// Connects to the leader of a partition. The client is its own: a connection that hangs goes with it.
+    async fn producer(self: Arc<Self>, number: usize) -> Result<Arc<Producer>, Undelivered> {
+        let number = i32::try_from(number).unwrap_or(i32::MAX);
+        let client = self.client().await?;
+        let partition = client.partition_client(&self.topic, number, UnknownTopicHandling::Error);
+        let partition = partition.await.map_err(|error| failed(&error))?;
+        Ok(Arc::new(Producer::new(partition, self.timeout)))
+    }
+
+    async fn client(&self) -> Result<Client, Undelivered> {
         let backoff = BackoffConfig {
             init_backoff: Duration::from_millis(50),
             max_backoff: Duration::from_secs(1),
@@ -200,19 +236,7 @@ impl Cluster {
         if let Some(sasl) = &self.sasl {
             client = client.sasl_config(sasl.clone());
         }
-        let client = client.build().await.map_err(|error| failed(&error))?;
-        let topics = client.list_topics().await.map_err(|error| failed(&error))?;
-        let Some(topic) = topics.into_iter().find(|topic| topic.name == self.topic) else {
-            return Err(Undelivered::retry(format!("there is no topic {}", self.topic)));
-        };
-        let mut partitions = Vec::new();
-        // In the order of their numbers, which are 0, 1, 2 and so on.
-        for number in topic.partitions {
-            let partition = client.partition_client(&self.topic, number, UnknownTopicHandling::Error);
-            let partition = partition.await.map_err(|error| failed(&error))?;
-            partitions.push(Producer::new(partition, self.timeout));
-        }
-        Ok(Arc::new(Topic { partitions, since: Instant::now() }))
+        client.build().await.map_err(|error| failed(&error))
     }
 }
 
