@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use chathook_tests::{
-    CHANGE, Certificates, Figures, MESSAGE, Name, Server, Tally, TestGateway, change, config, message, target,
+    CHANGE, Certificates, Figures, Leaderless, MESSAGE, Name, Network, Server, Tally, TestGateway, change, config,
+    eventually, message, target,
 };
+use futures_util::future::join_all;
 use futures_util::{StreamExt, TryStreamExt};
 use lapin::options::{BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
@@ -124,6 +126,35 @@ async fn subscribers_of_nats_get_cloudevents_without_a_stream() {
     assert_eq!(message.subject.as_str(), format!("chat.{MESSAGE}"));
     is_message(&json(&message.payload), "@TGS#1", 7);
     delivered(&gateway, 2).await;
+}
+
+/// The server goes on, and its subscriber with it: what does not come to it is what the server has not read.
+#[tokio::test]
+async fn what_nats_has_not_read_is_sent_again_without_a_stream_too() {
+    let server = Server::nats("").await;
+    let client = async_nats::connect(server.nats_url()).await.unwrap();
+    let mut subscriber = client.subscribe("chat.>").await.unwrap();
+    client.flush().await.unwrap();
+    let network = Network::to(server.address()).await;
+    let url = format!("nats://{}", network.address);
+    let gateway = gateway_to(&format!("nats = {{ url = {url:?}, timeout = \"2s\", jetstream = false }}")).await;
+    let tally = Tally::default();
+    // First when it connects, and then while it is connected.
+    for round in 0..5 {
+        let sent = tally.send_groups(&gateway, ("@TGS#", 8), round * 20..(round + 1) * 20);
+        tokio::join!(sent, network.loses_something_and_is_cut());
+        delivered(&gateway, tally.acknowledged()).await;
+    }
+    client.publish("chat.end", "".into()).await.unwrap();
+    let mut events = Vec::new();
+    loop {
+        let message = timeout(LIMIT, subscriber.next()).await.unwrap().unwrap();
+        if message.subject.as_str() == "chat.end" {
+            break;
+        }
+        events.push(json(&message.payload));
+    }
+    are_all(&gateway, &tally, &events).await;
 }
 
 #[tokio::test]
@@ -319,6 +350,89 @@ async fn an_exchange_of_rabbitmq_gets_messages_and_nothing_is_lost_when_it_dies(
     assert_eq!(messages(&exchange, |messages| messages.len() == 1).await.len(), 1);
 }
 
+/// RabbitMQ returns what no queue takes, and says of each message that it has it: not which one it returned.
+#[tokio::test]
+async fn what_no_queue_of_rabbitmq_takes_waits_and_is_no_other_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, _) = Server::rabbitmq(&Certificates::write(dir.path())).await;
+    let (_connection, exchange) = channel(&server).await;
+    queue(&exchange, MESSAGE).await;
+    let gateway = gateway_to(&format!("rabbitmq = {{ url = {:?} }}", server.rabbitmq_url())).await;
+    let tally = Tally::default();
+    let changes: Vec<String> = (0..40).map(|n| change(&format!("u_{n}"), n)).collect();
+    let unbound = join_all(changes.iter().map(|change| gateway.keeps(CHANGE, change)));
+    let (sent, _) = tokio::join!(tally.send_groups(&gateway, ("@TGS#", 8), 0..40), unbound);
+    assert_eq!(sent, 320);
+    gateway.deliveries("broker", "delivered", 320).await;
+    gateway.logged("no queue is bound").await;
+    assert_eq!(waiting(&exchange).await, 320);
+    gateway.metric_becomes(r#"chathook_delivery_backlog{target="broker"}"#, 40.0).await;
+
+    queue(&exchange, CHANGE).await;
+    delivered(&gateway, 360).await;
+    assert_eq!(waiting(&exchange).await, 360, "none came twice");
+    let events = messages(&exchange, |messages| messages.len() == 360).await;
+    let (messages, changes): (Vec<Value>, Vec<Value>) =
+        events.iter().map(|event| json(&event.data)).partition(|event| event["data"]["GroupId"].is_string());
+    are_all(&gateway, &tally, &messages).await;
+    let users: BTreeSet<&str> = changes.iter().map(|it| it["data"]["Info"]["To_Account"].as_str().unwrap()).collect();
+    assert_eq!(users.len(), 40);
+
+    let log = gateway.stop().await.log;
+    for word in ["Server returned us", "@TGS#", "u_1"] {
+        assert!(!log.contains(word), "{word}");
+    }
+}
+
+/// How many messages wait in the queue.
+async fn waiting(channel: &Channel) -> u32 {
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare("events".into(), options, FieldTable::default()).await.unwrap().message_count()
+}
+
+#[tokio::test]
+async fn while_rabbitmq_lacks_memory_events_wait_and_come_once_and_in_order_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, _) = Server::rabbitmq(&Certificates::write(dir.path())).await;
+    let (_connection, exchange) = channel(&server).await;
+    queue(&exchange, MESSAGE).await;
+    let gateway = gateway_to(&format!("rabbitmq = {{ url = {:?}, timeout = \"1s\" }}", server.rabbitmq_url())).await;
+    let tally = Tally::default();
+    tally.send(&gateway, "@TGS#0", [0]).await;
+    delivered(&gateway, 1).await;
+
+    server.rabbitmq_lacks_memory(true).await;
+    // It takes in the first of what is sent, and says then that it does not go on.
+    let retried = r#"chathook_deliveries_total{outcome="retried",target="broker"}"#;
+    let mut groups = 0;
+    eventually("an attempt that is not made", async || {
+        groups += 1;
+        tally.send(&gateway, &format!("@TGS#{groups}"), 0..5).await;
+        gateway.metric(retried).await >= 1.0
+    })
+    .await;
+    gateway.logged("the broker has blocked us").await;
+    // Longer than an attempt may take otherwise.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    gateway.deliveries("broker", "delivered", 1).await;
+    assert_eq!(connections(&gateway), 1);
+
+    server.rabbitmq_lacks_memory(false).await;
+    delivered(&gateway, tally.acknowledged()).await;
+    assert_eq!(waiting(&exchange).await as usize, tally.acknowledged(), "none came twice");
+    let events = messages(&exchange, |messages| messages.len() == tally.acknowledged()).await;
+    let events: Vec<Value> = events.iter().map(|event| json(&event.data)).collect();
+    are_all(&gateway, &tally, &events).await;
+    assert_eq!(connections(&gateway), 1);
+}
+
+/// How many connections to RabbitMQ the gateway has: each has a thread.
+fn connections(gateway: &TestGateway) -> usize {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", gateway.pid())).unwrap();
+    let names = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.trim() == "lapin-io-loop").count()
+}
+
 // Kafka.
 
 /// All records of a topic, by partition: key and CloudEvent.
@@ -341,14 +455,14 @@ async fn records(server: &Server, topic: &str, partitions: i32) -> Vec<Vec<(Opti
     all
 }
 
-fn to_kafka(server: &Server) -> String {
-    format!("kafka = {{ brokers = [{:?}], timeout = \"2s\" }}", server.kafka_broker())
+fn to_kafka(broker: &str) -> String {
+    format!("kafka = {{ brokers = [{broker:?}], timeout = \"2s\" }}")
 }
 
 #[tokio::test]
 async fn a_topic_of_kafka_gets_each_conversation_in_one_partition_and_in_order() {
     let server = Server::kafka("chat", 3).await;
-    let gateway = gateway_to(&to_kafka(&server)).await;
+    let gateway = gateway_to(&to_kafka(&server.kafka_broker())).await;
     let tally = under_load(&gateway, async {}).await;
     for n in 0..6 {
         gateway
@@ -378,10 +492,26 @@ async fn a_topic_of_kafka_gets_each_conversation_in_one_partition_and_in_order()
 const FIRST_PARTITION: usize = 0;
 
 #[tokio::test]
+async fn a_partition_of_kafka_without_a_leader_concerns_its_events_only() {
+    let server = Server::kafka("chat", 3).await;
+    let leaderless = Leaderless::before(&server).await;
+    let gateway = gateway_to(&to_kafka(&leaderless.kafka_broker())).await;
+    let tally = under_load(&gateway, async {}).await;
+    // Three of the eight groups belong to the first partition.
+    gateway.deliveries("broker", "delivered", 5 * 40).await;
+    gateway.retries("broker").await;
+    assert!(records(&server, "chat", 1).await[0].is_empty());
+    leaderless.elect();
+    delivered(&gateway, 320).await;
+    let events: Vec<Value> = records(&server, "chat", 3).await.into_iter().flatten().map(|it| it.1).collect();
+    assert_eq!(are_all(&gateway, &tally, &events).await.duplicates, 0);
+}
+
+#[tokio::test]
 async fn nothing_is_lost_while_kafka_is_down_has_no_topic_or_hangs() {
     let mut server = Server::kafka("another", 1).await;
     server.kill().await;
-    let gateway = gateway_to(&to_kafka(&server)).await;
+    let gateway = gateway_to(&to_kafka(&server.kafka_broker())).await;
     gateway.keeps(MESSAGE, &message("@TGS#0", 0)).await;
     gateway.retries("broker").await;
     server.start_again().await;

@@ -17,7 +17,7 @@ pub const MESSAGE: &str = "Group.CallbackAfterSendMsg";
 pub const CHANGE: &str = "State.StateChange";
 
 /// Nothing that a test of deliveries waits for takes longer: servers start, elect a leader and catch up.
-const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// The n-th message of a group.
 #[must_use]

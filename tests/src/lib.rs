@@ -6,6 +6,7 @@ mod corpus;
 mod decider;
 mod delivery;
 mod gateway;
+mod network;
 mod servers;
 mod wire;
 
@@ -14,7 +15,8 @@ pub use corpus::{Sample, samples, shapes};
 pub use decider::{Behaviour, Down, Gate, Request, TestDecider, http_decider};
 pub use delivery::{CHANGE, Figures, MESSAGE, Name, Tally, change, eventually, http_target, message, target};
 pub use gateway::{Exit, TestGateway, binary, config, example, journal_in};
-pub use servers::Server;
+pub use network::Network;
+pub use servers::{Leaderless, Server};
 pub use wire::{Connection, Response, request};
 
 /// The application of all tests.

@@ -18,6 +18,8 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+pub use self::kafka::Leaderless;
+
 /// No server takes longer to start: RabbitMQ needs seconds, and more of them beside other tests.
 const LIMIT: Duration = Duration::from_secs(90);
 

@@ -51,6 +51,23 @@ impl Server {
         (server, tls_port)
     }
 
+    /// Has RabbitMQ find that it lacks memory, so that it takes nothing from whoever publishes; or that it has enough.
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub async fn rabbitmq_lacks_memory(&self, lacks: bool) {
+        let limit: &[&str] = if lacks { &["0"] } else { &["absolute", "512MB"] };
+        let program = find("rabbitmqctl", &["/usr/lib/rabbitmq/bin/rabbitmqctl"], "apt-get install rabbitmq-server");
+        let mut command = Command::new(program);
+        // What tells where the node is.
+        for (name, value) in (self.call)(self.port, self.dir()).as_std().get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        let told = command.env_remove("RUNNING_UNDER_SYSTEMD").arg("set_vm_memory_high_watermark").args(limit).output();
+        let told = told.await.expect("rabbitmqctl can be called");
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    }
+
     /// `amqp://`, the user, and where it is; the virtual host is `/`.
     #[must_use]
     pub fn rabbitmq_url(&self) -> String {
