@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chathook_tests::{
-    Behaviour, Down, Gate, MESSAGE, Name, OK, Request, Tally, TestDecider, TestGateway, config, http_target, message,
+    Behaviour, Down, Gate, MESSAGE, Name, OK, Request, Tally, TestDecider, TestGateway, binary, config, http_target,
+    message, target,
 };
+use serde_json::Value;
 use tokio::time::{Instant, interval, sleep};
 
 use crate::deliver::kept_in;
@@ -79,6 +81,34 @@ async fn a_target_that_is_down_or_slow_delays_nobody_else_and_gets_all_in_the_en
         let expected = (100, 100, 0, 0);
         assert_eq!((figures.acknowledged, figures.delivered, figures.duplicates, figures.dead), expected, "{target}");
     }
+}
+
+/// A real file system that is full: a small one in memory, that only the gateway sees. Then a file in it is removed.
+#[tokio::test]
+async fn a_file_on_a_full_disk_has_whole_lines_and_gets_the_others_once_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().to_str().unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size=1m none {place} && head -c 1000000 /dev/zero > {place}/ballast && exec \"$0\" \"$@\""
+    );
+    let toml = config("") + &target("archive", &format!("file.path = \"{place}/events.ndjson\""));
+    let gateway = TestGateway::program("unshare", &toml, |command, file| {
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
+        command.arg(binary()).args(["serve", "--config"]).arg(file);
+    })
+    .await;
+    let place = format!("/proc/{}/root{place}", gateway.pid());
+    let tally = Tally::default();
+    tally.send_groups(&gateway, ("g", 8), 0..40).await;
+    gateway.logged("No space left on device").await;
+    std::fs::remove_file(format!("{place}/ballast")).unwrap();
+    gateway.deliveries("archive", "delivered", 320).await;
+    gateway.is_drained("archive").await;
+    let text = std::fs::read_to_string(format!("{place}/events.ndjson")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a whole line"));
+    let came: Vec<Name> = lines.map(|event| Name::of(&event["data"])).collect();
+    let figures = tally.nothing_is_lost(came, gateway.dead_messages("archive").await);
+    assert_eq!((figures.delivered, figures.duplicates, figures.dead), (320, 0, 0));
 }
 
 #[tokio::test]
