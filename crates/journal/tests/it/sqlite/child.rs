@@ -99,6 +99,7 @@ async fn what_other_tests_run_as_a_process() {
     match role.as_str() {
         "hold" => std::future::pending().await,
         "load" => load(&journal, round).await,
+        "one by one" => one_by_one(&journal, round).await,
         "fill" => {
             fill(&journal).await;
             // Where it is kept may be seen by this process only.
@@ -144,6 +145,18 @@ async fn load(journal: &Journal, round: usize) {
             });
         }
     }
+}
+
+/// Appends so many, one after the other. Says `asked ID` before, and `kept ID` after each of them.
+async fn one_by_one(journal: &Journal, count: usize) {
+    for number in 0..count {
+        let record = record(&format!("k{}", number % 3));
+        let id = record.id.clone();
+        say(&format!("asked {id}"));
+        assert!(matches!(journal.append(record).await, Ok(Appended::Kept(_))));
+        say(&format!("kept {id}"));
+    }
+    journal.close().await;
 }
 
 /// Appends until nothing can be kept, says `full REASON`, and goes on when there is room again. Ends in order.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use chathook_journal::{EngineConfig, Filter, Journal, Position, SqliteConfig};
+use chathook_journal::{DeadFilter, EngineConfig, Filter, Journal, Position, SqliteConfig};
 
 use super::{all_ids, at, child, path};
 use crate::harness::{Home, bounded, config, delivered, keep, nothing, record};
@@ -74,7 +74,6 @@ async fn what_was_acknowledged_survives_being_killed_at_any_moment() {
         }
         process.kill();
         lines.extend(std::iter::from_fn(|| process.line()));
-        let kept_before = said.kept.len();
         for line in lines {
             said.hear(&line);
         }
@@ -86,12 +85,16 @@ async fn what_was_acknowledged_survives_being_killed_at_any_moment() {
         let lost: Vec<_> =
             said.kept.iter().filter(|id| id.starts_with(&of_round) && !found.contains(id.as_str())).collect();
         assert!(lost.is_empty(), "lost: {lost:?}");
-        assert!(said.kept.len() >= kept_before);
         journal.close().await;
     }
 
-    // What is left is delivered once more or for the first time, each conversation in order.
     let journal = home.open(&["crm"]).await;
+    let dead = DeadFilter { limit: usize::MAX, ..DeadFilter::default() };
+    let dead: HashSet<Position> = journal.dead_letters(&dead).await.unwrap().iter().map(|it| it.position).collect();
+    let settled_as_dead: HashSet<Position> = said.settled.iter().copied().filter(|it| it.0 % 10 == 1).collect();
+    assert!(dead.is_superset(&settled_as_dead), "lost dead letters: {:?}", settled_as_dead.difference(&dead));
+
+    // What is left is delivered once more or for the first time, each conversation in order.
     let ids = all_ids(&journal).await;
     let backlog = journal.stats().await.unwrap().targets[0].backlog;
     let mut crm = journal.subscribe("crm").unwrap();
@@ -110,16 +113,65 @@ async fn what_was_acknowledged_survives_being_killed_at_any_moment() {
     // A settlement can be durable though nobody was told; then its event was out.
     let lost = said.kept.iter().filter(|id| !delivered.contains(id)).count();
     println!(
-        "{kills} kills in {:.0?}: {} acknowledged, {} kept, {} given out, {} duplicates, {lost} lost",
+        "{kills} kills in {:.0?}: {} acknowledged, {} kept, {} given out, {} duplicates, {} dead, {lost} lost",
         began.elapsed(),
         said.kept.len(),
         ids.len(),
         said.given_out,
-        said.duplicates
+        said.duplicates,
+        dead.len()
     );
     assert_eq!(lost, 0);
     assert_eq!(delivered.len(), ids.len(), "every event was delivered");
     assert!(said.kept.len() > kills && said.duplicates < said.given_out / 4, "the test tests something");
+}
+
+/// What the system calls say: the disk had written the log when an append was acknowledged. No killed process shows that.
+#[tokio::test]
+async fn every_append_is_synced_before_it_is_acknowledged() {
+    bounded(async {
+        const APPENDS: usize = 200;
+        let home = Home::sqlite();
+        let trace = path(&home).with_extension("trace");
+        let to = trace.to_str().unwrap();
+        let by = ["strace", "-f", "-y", "-e", "trace=write,fsync,fdatasync", "-o", to];
+        let mut process = child::spawn_round("one by one", path(&home), &by, APPENDS);
+        let heard = std::iter::from_fn(|| process.line()).filter(|line| line.starts_with("kept ")).count();
+        assert!(process.wait() && heard == APPENDS, "{heard}");
+        let trace = fs::read_to_string(&trace).unwrap();
+        let (mut synced, mut acknowledged) = (Syncs::default(), 0);
+        for call in trace.lines() {
+            synced.hear(call);
+            if call.contains("asked ") {
+                synced.since = 0;
+            } else if call.contains("kept ") {
+                acknowledged += 1;
+                assert!(synced.since > 0, "append {acknowledged} was acknowledged without a sync of the log");
+            }
+        }
+        assert_eq!(acknowledged, APPENDS);
+    })
+    .await;
+}
+
+/// How often the log was synced, told from lines of `strace` such as `17 fdatasync(9</tmp/journal.db-wal>) = 0`.
+#[derive(Default)]
+struct Syncs {
+    since: usize,
+    /// Threads that are at it, when another one's call came in between.
+    under_way: HashSet<String>,
+}
+
+impl Syncs {
+    fn hear(&mut self, call: &str) {
+        let (thread, call) = call.split_once(' ').unwrap();
+        let is_sync = call.contains("fdatasync") || call.contains("fsync");
+        if is_sync && call.contains("journal.db-wal>") && call.contains("<unfinished") {
+            self.under_way.insert(thread.to_owned());
+        } else if is_sync && (call.contains("journal.db-wal>") || self.under_way.remove(thread)) {
+            self.since += usize::from(call.ends_with("= 0"));
+        }
+    }
 }
 
 /// Copies the database and so many bytes of its log.
@@ -130,35 +182,34 @@ fn cut(from: &Path, to: &Path, log: &[u8]) {
 }
 
 /// As after a power cut: what the disk did not get is missing at the end of the log, or is something else. What is there has no
-/// gap; it is everything when the log is whole.
+/// gap, and all that is in the database; it is everything when the log is whole. It is delivered, each conversation in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_cut_off_has_the_first_events_without_a_gap() {
     bounded(async {
         const EVENTS: usize = 120;
+        const FOLDED: usize = 20;
         // The log must not have been folded into the database meanwhile: then a cut log is no power cut.
-        let (home, journal, log) = loop {
+        let (home, journal, ids, log) = loop {
             let home = Home::sqlite();
+            let mut ids = Vec::new();
+            let journal = home.open(&["crm"]).await;
+            keep_some(&journal, FOLDED, &mut ids).await;
+            journal.close().await;
             let journal = home.open(&["crm"]).await;
             let before = fs::read(path(&home)).unwrap();
-            let mut ids = Vec::new();
-            for number in 0..EVENTS {
-                let record = record(["a", "b", ""][number % 3]);
-                ids.push(record.id.clone());
-                keep(&journal, record).await;
-            }
+            keep_some(&journal, EVENTS - FOLDED, &mut ids).await;
             let log = fs::read(path(&home).with_extension("db-wal")).unwrap();
             let after = fs::read(path(&home)).unwrap();
             if before == after {
-                break (home, (journal, ids), log);
+                break (home, journal, ids, log);
             }
         };
-        let (journal, ids) = journal;
         let database = home.config_path_copy();
         let directory = tempfile::tempdir().unwrap();
         let mut lengths: Vec<usize> = (1..40).map(|part| log.len() * part / 40 + part * 37).collect();
         lengths.extend([0, 31, 32, 33, log.len() - 1, log.len()]);
         lengths.sort_unstable();
-        let mut last = 0;
+        let mut last = FOLDED;
         for (number, length) in lengths.into_iter().map(|length| length.min(log.len())).enumerate() {
             for tail in [&b""[..], &[0xa5; 5000]] {
                 let copy = directory.path().join(format!("{number}-{}/journal.db", tail.len()));
@@ -168,8 +219,10 @@ async fn a_log_that_is_cut_off_has_the_first_events_without_a_gap() {
                 assert_eq!(found, ids[..found.len()], "cut at {length} of {}", log.len());
                 assert!(found.len() >= last, "more of the log has not fewer events");
                 last = found.len();
-                let next = keep(&journal, record("a")).await;
-                assert_eq!(next, Position(found.len() as u64 + 1));
+                let next = record("a");
+                let all = [found.as_slice(), &[next.id.clone()]].concat();
+                assert_eq!(keep(&journal, next).await, Position(all.len() as u64));
+                assert_eq!(deliver_in_order(&journal, all.len()).await, HashSet::from_iter(all), "cut at {length}");
                 journal.close().await;
             }
         }
@@ -177,6 +230,33 @@ async fn a_log_that_is_cut_off_has_the_first_events_without_a_gap() {
         journal.close().await;
     })
     .await;
+}
+
+/// Keeps so many events of two conversations, and of none.
+async fn keep_some(journal: &Journal, count: usize, ids: &mut Vec<String>) {
+    for number in 0..count {
+        let record = record(["a", "b", ""][number % 3]);
+        ids.push(record.id.clone());
+        keep(journal, record).await;
+    }
+}
+
+/// Delivers so many, which is all there is: each once, and those of a conversation in order.
+async fn deliver_in_order(journal: &Journal, count: usize) -> HashSet<String> {
+    let mut crm = journal.subscribe("crm").unwrap();
+    let (mut came, mut last) = (HashSet::new(), HashMap::new());
+    while came.len() < count {
+        for delivery in crm.next(count).await.unwrap() {
+            delivery.settle(delivered()).await.unwrap();
+            assert!(came.insert(delivery.record.id.clone()), "{} came twice", delivery.position);
+            if let Some(key) = &delivery.record.key {
+                let before = last.insert(key.clone(), delivery.position);
+                assert!(before.is_none_or(|before| before < delivery.position), "{} in {key}", delivery.position);
+            }
+        }
+    }
+    assert_eq!(journal.stats().await.unwrap().targets[0].backlog, 0);
+    came
 }
 
 impl Home {
