@@ -11,7 +11,7 @@ use tokio::time::timeout;
 const BEFORE: &str = "Group.CallbackBeforeSendMsg";
 const LIMIT: Duration = Duration::from_secs(60);
 
-fn journal(nats: &str, more: &str) -> String {
+pub(crate) fn journal(nats: &str, more: &str) -> String {
     config("") + &format!("[journal]\nengine = \"jetstream\"\nnats = {{ url = \"{nats}\", {more} }}\n")
 }
 

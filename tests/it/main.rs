@@ -8,6 +8,7 @@ mod deliver_brokers;
 mod deliver_faults;
 mod deliver_http;
 mod dead_letters;
+mod clock;
 mod every_command;
 mod verification;
 mod bad_input;

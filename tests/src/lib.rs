@@ -2,6 +2,7 @@
 //! and its log.
 
 mod certificates;
+mod clock;
 mod corpus;
 mod decider;
 mod delivery;
@@ -11,6 +12,7 @@ mod servers;
 mod wire;
 
 pub use certificates::Certificates;
+pub use clock::Clock;
 pub use corpus::{Sample, samples, shapes};
 pub use decider::{Behaviour, Down, Gate, Request, TestDecider, http_decider};
 pub use delivery::{CHANGE, Figures, MESSAGE, Name, Tally, change, eventually, http_target, message, target};
