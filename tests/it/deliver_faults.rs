@@ -1,17 +1,21 @@
 //! Nothing acknowledged is lost, and everybody else goes on, while a target or the gateway fails: counted in each test.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chathook_tests::{
-    Behaviour, Down, Gate, MESSAGE, Name, OK, Request, Tally, TestDecider, TestGateway, binary, config, http_target,
-    message, target,
+    Behaviour, Down, Gate, MESSAGE, Name, OK, Request, Tally, TestDecider, TestGateway, binary, config, eventually,
+    http_target, message, now, target,
 };
 use serde_json::Value;
+use tokio::process::Command;
 use tokio::time::{Instant, interval, sleep};
 
 use crate::deliver::kept_in;
+
+const BEFORE: &str = "Group.CallbackBeforeSendMsg";
 
 fn is_poison(request: &Request) -> bool {
     request.text().contains(r#""GroupId":"bad","From_Account":"u_501","MsgSeq":2,"#)
@@ -159,26 +163,92 @@ async fn a_target_that_is_down_for_a_minute_under_load_gets_everything_in_order_
 
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_when_the_gateway_is_killed_at_any_moment() {
-    const ROUNDS: u64 = 10;
+    const KILLS: usize = 60;
+    const GROUPS: usize = 4;
     let dir = tempfile::tempdir().unwrap();
     let service = TestDecider::answering(OK).await;
     let toml = kept_in(dir.path(), &http_target("crm", &service.url("/"), ""));
+    let file = dir.path().join("chathook.toml");
+    std::fs::write(&file, &toml).unwrap();
     let tally = Tally::default();
-    for round in 0..ROUNDS {
+    for (round, moment) in moments().take(KILLS).enumerate() {
+        // Each sixth time while it starts: what it finds is what the last one left behind.
+        if round % 6 == 5 {
+            let mut starting = Command::new(binary());
+            starting.args(["serve", "--config"]).arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut starting = starting.kill_on_drop(true).spawn().unwrap();
+            sleep(moment).await;
+            starting.kill().await.unwrap();
+            continue;
+        }
         let gateway = TestGateway::start(&toml).await;
-        // In the midst of it: after 20, 57, 94, ... have been acknowledged.
-        let count = tally.acknowledged() + 20 + 37 * usize::try_from(round).unwrap();
         let killed = async {
-            tally.has_acknowledged(count).await;
+            sleep(moment).await;
             gateway.signal("KILL");
         };
-        tokio::join!(tally.send_groups(&gateway, ("g", 4), round * 1_000_000..), killed);
+        tokio::join!(tally.send_groups(&gateway, ("g", GROUPS), round as u64 * 1_000_000..), killed);
+        gateway.ended().await;
     }
     let gateway = TestGateway::start(&toml).await;
+    tally.send_groups(&gateway, ("g", GROUPS), [KILLS as u64 * 1_000_000]).await;
     gateway.is_drained("crm").await;
     let figures = tally.nothing_is_lost(service.messages(), gateway.dead_messages("crm").await);
-    assert_eq!(figures.dead, 0);
-    // What was on its way when it was killed: one of each group a time, and what was not yet noted as delivered.
-    assert!(figures.duplicates <= 64 * 10, "{figures}");
-    gateway.keeps(MESSAGE, &message("g", 0)).await;
+    assert!(figures.acknowledged > KILLS, "{figures}");
+    assert_eq!(figures.dead, 0, "{figures}");
+    // What was on its way, or not yet noted as delivered: one of each group a time.
+    assert!(figures.duplicates <= GROUPS * KILLS, "{figures}");
+    gateway.keeps(MESSAGE, &message("new", 0)).await;
+}
+
+/// Moments of the first 150 ms, by chance. The seed is printed.
+fn moments() -> impl Iterator<Item = Duration> {
+    let mut state = u64::from(std::process::id()) ^ now();
+    println!("moments by seed {state}");
+    std::iter::repeat_with(move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Duration::from_micros((state >> 33) % 150_000)
+    })
+}
+
+/// A real file system that is full: a small one in memory, that only the gateway sees. Then a file in it is removed.
+#[tokio::test]
+async fn on_a_full_disk_decisions_go_on_and_all_that_was_acknowledged_is_delivered() {
+    let dir = tempfile::tempdir().unwrap();
+    let (place, ballast) = (dir.path().display(), dir.path().join("ballast"));
+    let script = format!(
+        "mount -t tmpfs -o size=6m none {place} && head -c 3000000 /dev/zero > {place}/ballast && exec \"$0\" \"$@\""
+    );
+    let service = TestDecider::answering(OK).await;
+    let toml = kept_in(dir.path(), &http_target("crm", &service.url("/"), ""));
+    let gateway = TestGateway::program("unshare", &toml, |command, file| {
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
+        command.arg(binary()).args(["serve", "--config"]).arg(file);
+    })
+    .await;
+    let (tally, is_over) = (Tally::default(), AtomicBool::new(false));
+    let load = tally.send_groups(&gateway, ("g", 8), (0..).take_while(|_| !is_over.load(Ordering::Relaxed)));
+    let full = async {
+        eventually("a full disk", async || gateway.get("/readyz").await.status == 503).await;
+        let refused = gateway.post(MESSAGE, message("refused", 1)).await;
+        assert_eq!(
+            (refused.status, refused.body.as_str()),
+            (503, r#"{"ActionStatus":"FAIL","ErrorInfo":"cannot be kept","ErrorCode":1}"#)
+        );
+        for _ in 0..20 {
+            let decided = gateway.post(BEFORE, r#"{"GroupId":"g","From_Account":"u","MsgBody":[]}"#).await;
+            assert_eq!((decided.status, decided.body.as_str()), (200, OK));
+        }
+        let ready = gateway.get("/readyz").await;
+        assert!(ready.status == 503 && ready.body.contains("full"), "{}", ready.body);
+        std::fs::remove_file(format!("/proc/{}/root{}", gateway.pid(), ballast.display())).unwrap();
+        eventually("room", async || gateway.get("/readyz").await.status == 200).await;
+        tally.has_acknowledged(tally.acknowledged() + 200).await;
+        is_over.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(load, full);
+    gateway.is_drained("crm").await;
+    let lost = gateway.metric(&format!(r#"chathook_callbacks_total{{command="{MESSAGE}",outcome="lost"}}"#)).await;
+    assert!(lost >= 1.0, "{lost} refused");
+    let figures = tally.nothing_is_lost(service.messages(), gateway.dead_messages("crm").await);
+    assert_eq!((figures.delivered, figures.duplicates, figures.dead), (figures.acknowledged, 0, 0), "{figures}");
 }
