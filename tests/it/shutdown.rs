@@ -1,9 +1,10 @@
 //! SIGTERM: says so, answers what has arrived, ends.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chathook_tests::{OK, TestGateway, config, journal_in, request, signed};
+use chathook_tests::{OK, TestGateway, config, eventually, journal_in, request, signed};
 
 const BEFORE: &str = "Group.CallbackBeforeSendMsg";
 const MESSAGE: &str = r#"{"GroupId":"g","From_Account":"u","MsgBody":[]}"#;
@@ -88,17 +89,18 @@ async fn a_decision_is_waited_for_while_a_handler_finishes_and_nobody_new_is_lef
     connection.write(&request(&format!("/?{}", signed(BEFORE)), MESSAGE.as_bytes())).await.unwrap();
     begins.recv().await.unwrap();
     drop(stop);
-    // Soon nobody listens any more: who comes now is told at once, and not left without an answer.
-    let refused = async {
-        while chathook_tests::Connection::open(address).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), refused).await.expect("new connections are refused");
+    // Who comes now is told at once, and not left without an answer.
+    listens_no_more(address).await;
     gate.add_permits(1);
     let answer = connection.response().await.unwrap();
     assert_eq!((answer.body.as_str(), answer.header("connection")), (OK, Some("close")));
     running.await.unwrap().unwrap();
+}
+
+/// Waits until new connections are refused: it is stopping.
+async fn listens_no_more(address: SocketAddr) {
+    let stops = async || chathook_tests::Connection::open(address).await.is_err();
+    eventually("an end of listening", stops).await;
 }
 
 #[tokio::test]
@@ -169,6 +171,8 @@ async fn handlers_of_acknowledged_callbacks_may_finish() {
     assert_eq!(connection.response().await.unwrap().body, OK);
     starts.recv().await.unwrap();
     drop(stop);
+    listens_no_more(address).await;
+    assert!(!running.is_finished(), "it waits for the handler");
     finish.add_permits(1);
     running.await.unwrap().unwrap();
     assert!(finished.load(std::sync::atomic::Ordering::SeqCst));
