@@ -151,6 +151,22 @@ fn check_shows_the_fallback_of_every_command() {
 }
 
 #[test]
+fn check_shows_which_targets_get_each_command() {
+    let toml = config("")
+        + "[[target]]\nname = \"crm\"\ncommands = [\"Sns.*\"]\nhttp.url = \"http://crm:8080/\"\n"
+        + "[[target]]\nname = \"archive\"\nwhen = 'has(payload.Info)'\nfile.path = \"events.ndjson\"\n";
+    let said = checked(&toml);
+    let heading = said.lines().next().unwrap();
+    let targets = |command: &str| {
+        let line = said.lines().find(|line| line.starts_with(command)).unwrap();
+        line[heading.find("TARGETS").unwrap()..].to_owned()
+    };
+    assert_eq!(targets("Sns.CallbackFriendAdd "), "crm (http), archive (file, when)");
+    assert_eq!(targets("State.StateChange "), "archive (file, when)");
+    assert_eq!(targets("Sns.CallbackPrevFriendAdd "), "not kept");
+}
+
+#[test]
 fn the_shipped_example_passes_its_own_cases_and_a_wrong_expectation_fails() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let test = |cases: &Path| {
@@ -259,15 +275,35 @@ fn files_that_the_help_names_are_there() {
 
 #[test]
 fn the_configuration_of_the_readme_loads_as_it_stands() {
+    let said = checked(&toml_of_the_readme("Decide in time")[0]);
+    assert!(said.contains("words (rule: mask) > moderation (http)"), "{said}");
+}
+
+#[test]
+fn the_journals_and_targets_of_the_readme_load_beside_an_application() {
+    let app = format!("[[app]]\nsdk_app_id = {APP}\ntokens = [{TOKEN:?}]\n");
+    let blocks = toml_of_the_readme("Where the events go");
+    assert_eq!(blocks.len(), 2);
+    let said: Vec<String> = blocks.iter().map(|toml| checked(&(app.clone() + toml))).collect();
+    assert!(said[0].contains("crm (http), legacy (http)"), "{}", said[0]);
+}
+
+/// The blocks of TOML in a section of the README.
+fn toml_of_the_readme(section: &str) -> Vec<String> {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
-    let (_, page) = readme.split_once("\n## Decide in time\n").unwrap();
-    let toml = page.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
+    let (_, page) = readme.split_once(&format!("\n## {section}\n")).unwrap();
+    let page = page.split("\n## ").next().unwrap();
+    page.split("```toml\n").skip(1).map(|block| block.split_once("```").unwrap().0.to_owned()).collect()
+}
+
+/// What `check` says of a good configuration.
+fn checked(toml: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("chathook.toml");
     std::fs::write(&file, toml).unwrap();
-    let output =
-        Command::new(binary()).current_dir(dir.path()).args(["check", "--config"]).arg(&file).output().unwrap();
+    let mut call = Command::new(binary());
+    call.current_dir(dir.path()).env("CRM_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let output = call.args(["check", "--config"]).arg(&file).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let said = text(&output.stdout);
-    assert!(said.contains("words (rule: mask) > moderation (http)"), "{said}");
+    text(&output.stdout)
 }

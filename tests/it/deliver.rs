@@ -103,6 +103,25 @@ async fn targets_get_what_their_patterns_and_conditions_select() {
 }
 
 #[tokio::test]
+async fn standard_output_gets_one_event_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, toml) = (dir.path().join("stdout"), config("") + "[[target]]\nname = \"log\"\nstdout = {}\n");
+    let gateway = TestGateway::program(binary(), &toml, |command, file| {
+        command.args(["serve", "--config"]).arg(file).stdout(std::fs::File::create(&path).unwrap());
+    })
+    .await;
+    for n in 1..=3 {
+        gateway.keeps(MESSAGE, &message("g", n).replace(',', ",\n")).await;
+    }
+    gateway.deliveries("log", "delivered", 3).await;
+    let lines = std::fs::read_to_string(&path).unwrap();
+    let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> = events.iter().map(|it| (&it["specversion"], &it["subject"], &it["data"]["MsgSeq"])).collect();
+    let [version, subject] = ["1.0", "group/g"].map(Value::from);
+    assert_eq!(told, [1, 2, 3].map(Value::from).each_ref().map(|n| (&version, &subject, n)));
+}
+
+#[tokio::test]
 async fn an_unknown_command_and_a_body_that_is_no_json_are_delivered_as_they_came() {
     let service = TestDecider::answering("").await;
     let gateway = TestGateway::start(&(config("") + &http_target("all", &service.url("/"), ""))).await;
@@ -233,6 +252,36 @@ async fn a_journal_that_cannot_be_opened_is_refused_and_left_as_it_is() {
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+#[tokio::test]
+async fn a_damaged_journal_is_refused_with_what_to_do_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let toml = kept_in(dir.path(), "");
+    let file = dir.path().join("c.toml");
+    std::fs::write(&file, &toml).unwrap();
+    let gateway = TestGateway::start(&toml).await;
+    for n in 0..50 {
+        gateway.keeps(MESSAGE, &message("g", n)).await;
+    }
+    gateway.stop().await;
+    let sound = std::fs::read(&path).unwrap();
+    let overwritten = |from: usize, to: usize| [&sound[..from], &vec![0xAA; to - from], &sound[to..]].concat();
+    // Its header, the tree of the schema behind it, and a file that was cut off.
+    for damaged in [overwritten(0, 100), overwritten(100, 4096), sound[..sound.len() / 2].to_vec()] {
+        std::fs::write(&path, &damaged).unwrap();
+        let output = Command::new(binary()).args(["serve", "--config"]).arg(&file).output();
+        let output = timeout(LIMIT, output).await.unwrap().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        // What to do stands behind that.
+        assert!(said.contains("journal.db") && said.contains("; it was left as it is: "), "{said}");
+        assert!(std::fs::read(&path).unwrap() == damaged, "it was changed: {said}");
+    }
+    std::fs::write(&path, &sound).unwrap();
+    let gateway = TestGateway::start(&toml).await;
+    assert_eq!(json(&gateway, &["events"]).await.as_array().unwrap().len(), 50);
+}
+
 // Dead letters.
 
 /// A service that refuses everything until it is mended.
@@ -334,6 +383,23 @@ async fn a_body_that_nobody_could_read_is_a_dead_letter_of_its_own_class() {
 }
 
 #[tokio::test]
+async fn what_we_cannot_do_is_a_dead_letter_of_the_gateway() {
+    let service = TestDecider::answering(OK).await;
+    // A number in one of them, and a string in the other.
+    let when = "when = 'has(payload.EventTime) ? payload.EventTime : true'";
+    let gateway = TestGateway::start(&(config("") + &http_target("crm", &service.url("/"), when))).await;
+    gateway.keeps(CHANGE, &change("u_1", 1)).await;
+    gateway.keeps(MESSAGE, &message("g", 1)).await;
+    gateway.dead_letters("crm", 1).await;
+    let letters = json(&gateway, &["dead-letters", "--class", "gateway"]).await;
+    assert_eq!((letters[0]["command"].as_str(), letters[0]["class"].as_str()), (Some(CHANGE), Some("gateway")));
+    assert!(letters[0]["cause"].as_str().unwrap().starts_with("when: "), "{letters}");
+    assert_eq!(json(&gateway, &["dead-letters", "--class", "target"]).await.as_array().unwrap().len(), 0);
+    gateway.deliveries("crm", "delivered", 1).await;
+    assert_eq!(service.asked(), 1);
+}
+
+#[tokio::test]
 async fn after_the_last_attempt_it_is_a_dead_letter_with_every_attempt() {
     let down = Down::new();
     let toml = config("") + &http_target("crm", &down.url("/"), "").replace("attempts = 10000", "attempts = 3");
@@ -366,6 +432,58 @@ async fn what_is_asked_wrongly_is_told() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains(part), "{call:?}: {said}");
     }
+}
+
+#[tokio::test]
+async fn events_are_found_by_conversation_time_state_and_page() {
+    let (good, (refusing, _)) = (TestDecider::answering(OK).await, refusing().await);
+    let toml = config("")
+        + &http_target("good", &good.url("/"), "")
+        + &http_target("refusing", &refusing.url("/"), "commands = [\"State.*\"]");
+    let gateway = TestGateway::start(&toml).await;
+    for n in 1..=4 {
+        gateway.keeps(MESSAGE, &message("a", n)).await;
+        gateway.keeps(MESSAGE, &message("b", n)).await;
+        gateway.keeps(CHANGE, &change("u_1", n)).await;
+    }
+    gateway.dead_letters("refusing", 4).await;
+    gateway.is_drained("good").await;
+    let all = json(&gateway, &["events"]).await;
+    let all: Vec<_> = all.as_array().unwrap().iter().map(|event| (position(event), received(event))).collect();
+    let newest: Vec<u64> = all.iter().map(|(position, _)| *position).collect();
+    assert_eq!(newest.len(), 12);
+    assert!(newest.is_sorted_by(|one, other| one > other), "{newest:?}");
+    let (fifth, middle) = (newest[4].to_string(), &all[6].1);
+    let on = |is_on: &dyn Fn(&str) -> bool| -> Vec<u64> {
+        all.iter().filter(|(_, at)| is_on(at)).map(|(position, _)| *position).collect()
+    };
+    let every_third = |from: usize| newest.iter().copied().skip(from).step_by(3).collect::<Vec<_>>();
+    for (call, expected) in [
+        (&["--key", "group/a"][..], every_third(2)),
+        (&["--key", "group/"], Vec::new()),
+        (&["--limit", "5"], newest[..5].to_vec()),
+        (&["--limit", "5", "--before", &fifth], newest[5..10].to_vec()),
+        (&["--since", middle], on(&|at| at >= middle.as_str())),
+        (&["--until", middle], on(&|at| at < middle.as_str())),
+        (&["--since", "1h"], newest.clone()),
+        (&["--until", "1h"], Vec::new()),
+        (&["--target", "refusing", "--state", "dead"], every_third(0)),
+        (&["--target", "refusing", "--state", "delivered"], Vec::new()),
+        (&["--target", "good", "--state", "delivered"], newest.clone()),
+        (&["--target", "good", "--state", "delivered", "--key", "group/b", "--limit", "1"], vec![newest[1]]),
+    ] {
+        let found = json(&gateway, &[&["events"], call].concat()).await;
+        assert_eq!(found.as_array().unwrap().iter().map(position).collect::<Vec<_>>(), expected, "{call:?}");
+    }
+}
+
+fn position(event: &Value) -> u64 {
+    event["position"].as_u64().unwrap()
+}
+
+/// Sorts as its time does.
+fn received(event: &Value) -> String {
+    event["received"].as_str().unwrap().to_owned()
 }
 
 // After-handlers.

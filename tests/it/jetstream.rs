@@ -5,6 +5,8 @@ use std::time::Duration;
 use chathook_tests::{
     Behaviour, MESSAGE, OK, Server, Tally, TestDecider, TestGateway, binary, config, eventually, http_target, message,
 };
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -122,6 +124,34 @@ async fn what_is_less_than_durable_is_refused_where_durable_is_required_and_said
     let gateway = TestGateway::start(&journal(&nats.nats_url(), "replicas = 1")).await;
     let ready = gateway.get("/readyz").await;
     assert!(ready.status == 200 && ready.body.contains("NOT durable"), "{}", ready.body);
+    gateway.logged("what is acknowledged can be lost with that machine").await;
+}
+
+/// No such server can be installed beside a new one: this says what one says to whoever connects.
+#[tokio::test]
+async fn a_server_that_is_too_old_is_refused_with_what_to_do() {
+    const INFO: &str = r#"{"server_id":"OLD","server_name":"old","version":"2.9.10","proto":1,"headers":true,"max_payload":1048576,"jetstream":true}"#;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(format!("INFO {INFO}\r\n").as_bytes()).await.unwrap();
+            let mut lines = BufReader::new(stream).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                if line == "PING" {
+                    lines.get_mut().write_all(b"PONG\r\n").await.unwrap();
+                }
+            }
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("c.toml");
+    std::fs::write(&file, journal(&url, "replicas = 1")).unwrap();
+    let output = Command::new(binary()).args(["serve", "--config"]).arg(&file).output();
+    let output = timeout(LIMIT, output).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("2.9.10") && said.contains("2.11 or newer is needed"), "{said}");
 }
 
 #[tokio::test]
