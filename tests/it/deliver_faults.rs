@@ -210,13 +210,13 @@ fn moments() -> impl Iterator<Item = Duration> {
     })
 }
 
-/// A real file system that is full: a small one in memory, that only the gateway sees. Then a file in it is removed.
+/// A real file system that is full: one in memory, that only the gateway sees. Then a large file in it is removed.
 #[tokio::test]
 async fn on_a_full_disk_decisions_go_on_and_all_that_was_acknowledged_is_delivered() {
     let dir = tempfile::tempdir().unwrap();
     let (place, ballast) = (dir.path().display(), dir.path().join("ballast"));
     let script = format!(
-        "mount -t tmpfs -o size=6m none {place} && head -c 3000000 /dev/zero > {place}/ballast && exec \"$0\" \"$@\""
+        "mount -t tmpfs -o size=48m none {place} && head -c 47000000 /dev/zero > {place}/ballast && exec \"$0\" \"$@\""
     );
     let service = TestDecider::answering(OK).await;
     let toml = kept_in(dir.path(), &http_target("crm", &service.url("/"), ""));
