@@ -170,8 +170,9 @@ async fn nothing_acknowledged_is_lost_when_the_gateway_is_killed_at_any_moment()
     let toml = kept_in(dir.path(), &http_target("crm", &service.url("/"), ""));
     let file = dir.path().join("chathook.toml");
     std::fs::write(&file, &toml).unwrap();
-    let tally = Tally::default();
-    for (round, moment) in moments().take(KILLS).enumerate() {
+    let (tally, seed) = (Tally::default(), u64::from(std::process::id()) ^ now());
+    println!("moments by the seed {seed}");
+    for (round, moment) in moments(seed).take(KILLS).enumerate() {
         // Each sixth time while it starts: what it finds is what the last one left behind.
         if round % 6 == 5 {
             let mut starting = Command::new(binary());
@@ -200,10 +201,9 @@ async fn nothing_acknowledged_is_lost_when_the_gateway_is_killed_at_any_moment()
     gateway.keeps(MESSAGE, &message("new", 0)).await;
 }
 
-/// Moments of the first 150 ms, by chance. The seed is printed.
-fn moments() -> impl Iterator<Item = Duration> {
-    let mut state = u64::from(std::process::id()) ^ now();
-    println!("moments by seed {state}");
+/// Moments of the first 150 ms, by chance.
+fn moments(seed: u64) -> impl Iterator<Item = Duration> {
+    let mut state = seed;
     std::iter::repeat_with(move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         Duration::from_micros((state >> 33) % 150_000)

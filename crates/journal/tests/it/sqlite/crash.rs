@@ -220,7 +220,7 @@ async fn a_log_that_is_cut_off_has_the_first_events_without_a_gap() {
                 assert!(found.len() >= last, "more of the log has not fewer events");
                 last = found.len();
                 let next = record("a");
-                let all = [found.as_slice(), &[next.id.clone()]].concat();
+                let all: Vec<String> = found.into_iter().chain([next.id.clone()]).collect();
                 assert_eq!(keep(&journal, next).await, Position(all.len() as u64));
                 assert_eq!(deliver_in_order(&journal, all.len()).await, HashSet::from_iter(all), "cut at {length}");
                 journal.close().await;
