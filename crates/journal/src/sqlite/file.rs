@@ -30,7 +30,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// There is something else in its place.
-    #[error("{0} is no SQLite database; it was left as it is: move it away, or set another path")]
+    #[error("{0} is no SQLite database; it was left as it is: restore it from a backup, or move it away")]
     NotADatabase(PathBuf),
     /// It belongs to another program.
     #[error("{0} is a database of another program; it was left as it is: set another path")]
