@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::stream::{Config as StreamConfig, RetentionPolicy, StorageType};
 use chathook_journal::{
-    AppendError, Appended, Config, DeadFilter, EngineConfig, Filter, Health, JetStreamConfig, JetStreamOpenError,
-    Journal, NatsAuth, OpenError, Position, Record, State, Subscription,
+    AppendError, Appended, Config, DeadFilter, Delivery, EngineConfig, Filter, Health, JetStreamConfig,
+    JetStreamOpenError, Journal, NatsAuth, OpenError, Position, Record, State, Subscription,
 };
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
@@ -50,8 +50,25 @@ async fn refused(config: JetStreamConfig) -> JetStreamOpenError {
     }
 }
 
-/// What a target got: key and position, in the order in which it came.
-type Seen = Arc<Mutex<Vec<(String, Position)>>>;
+/// An event that a target got.
+#[derive(Debug, Clone)]
+struct Got {
+    key: String,
+    id: String,
+    position: Position,
+}
+
+impl Got {
+    fn of(delivery: &Delivery) -> Self {
+        let Record { key, id, .. } = delivery.record.as_ref();
+        // What is kept again has more behind its identity.
+        let id = id.split('@').next().unwrap().to_owned();
+        Self { key: key.clone().unwrap_or_default(), id, position: delivery.position }
+    }
+}
+
+/// What a target got, in the order in which it came.
+type Seen = Arc<Mutex<Vec<Got>>>;
 
 /// A target that takes everything.
 struct Target {
@@ -73,9 +90,8 @@ impl Target {
                 };
                 let Ok(deliveries) = deliveries else { break };
                 for delivery in deliveries {
-                    let key = delivery.record.key.clone().unwrap_or_default();
                     for seen in &seen {
-                        seen.lock().unwrap().push((key.clone(), delivery.position));
+                        seen.lock().unwrap().push(Got::of(&delivery));
                     }
                     under_way.spawn(async move { delivery.settle(delivered()).await });
                 }
@@ -92,8 +108,9 @@ impl Target {
     }
 }
 
-/// Appends `count` events of a conversation, each until it is kept, as Chat does with retries. Returns where.
-async fn append(journal: Journal, key: String, count: usize) -> Vec<Position> {
+/// Appends `count` events of a conversation, each until it is kept, as Chat does with retries. Returns what they are: where one
+/// is whose acknowledgement was lost, nobody knows.
+async fn append(journal: Journal, key: String, count: usize) -> Vec<String> {
     let mut kept = Vec::new();
     for n in 0..count {
         // Every other one is known by its content only: its own retry is no duplicate of it.
@@ -101,10 +118,7 @@ async fn append(journal: Journal, key: String, count: usize) -> Vec<Position> {
         let mut tried = false;
         loop {
             match journal.append(record.clone()).await {
-                Ok(Appended::Kept(position)) => {
-                    kept.push(position);
-                    break;
-                }
+                Ok(Appended::Kept(_)) => break,
                 // A try before was kept, though nobody could tell.
                 Ok(Appended::Duplicate) => {
                     assert!(tried, "nobody else has this event");
@@ -114,6 +128,7 @@ async fn append(journal: Journal, key: String, count: usize) -> Vec<Position> {
                 Err(error) => panic!("{error}"),
             }
         }
+        kept.push(record.id);
     }
     kept
 }
@@ -126,15 +141,16 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-fn lost(kept: &[Position], seen: &Seen) -> usize {
-    let seen: HashSet<Position> = seen.lock().unwrap().iter().map(|(_, position)| *position).collect();
-    kept.iter().filter(|position| !seen.contains(position)).count()
+fn lost(kept: &[String], seen: &Seen) -> usize {
+    let seen = seen.lock().unwrap();
+    let seen: HashSet<&str> = seen.iter().map(|got| got.id.as_str()).collect();
+    kept.iter().filter(|id| !seen.contains(id.as_str())).count()
 }
 
 /// Each key's events came in their order, not counting repetitions. Returns how many came again.
 fn assert_in_order(seen: &Seen) -> usize {
     let (mut first, mut last, mut again) = (HashSet::new(), HashMap::new(), 0);
-    for (key, position) in seen.lock().unwrap().iter() {
+    for Got { key, position, .. } in seen.lock().unwrap().iter() {
         if !first.insert(*position) {
             again += 1;
         } else if let Some(before) = last.insert(key.clone(), *position) {
@@ -144,8 +160,8 @@ fn assert_in_order(seen: &Seen) -> usize {
     again
 }
 
-/// Appends from several tasks while something happens to the servers. Returns where everything is.
-async fn under_load(journals: &[Journal], count: usize, what_happens: impl Future<Output = ()>) -> Vec<Position> {
+/// Appends from several tasks while something happens to the servers. Returns what.
+async fn under_load(journals: &[Journal], count: usize, what_happens: impl Future<Output = ()>) -> Vec<String> {
     let mut tasks = Vec::new();
     for n in 0..8 {
         let journal = journals[n % journals.len()].clone();

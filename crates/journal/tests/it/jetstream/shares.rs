@@ -10,7 +10,7 @@ use chathook_journal::{Config, Journal, Position};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
-use super::{Seen, Target, append, assert_in_order, config, in_time, leader, lost, servers, until};
+use super::{Got, Seen, Target, append, assert_in_order, config, in_time, leader, lost, servers, until};
 use crate::harness::{bounded, delivered, keep, positions, record, several};
 use crate::nats::{self, Server};
 
@@ -114,15 +114,15 @@ async fn balanced(url: &str, replicas: usize) -> Duration {
     }
 }
 
-/// Appends an event to each conversation `count` times. Returns where everything is.
-async fn load(journal: &Journal, count: usize) -> Vec<Position> {
+/// Appends an event to each conversation `count` times. Returns what.
+async fn load(journal: &Journal, count: usize) -> Vec<String> {
     let tasks = (0..KEYS).map(|n| tokio::spawn(append(journal.clone(), format!("key {n}"), count)));
     let tasks = futures_util::future::join_all(tasks).await;
     tasks.into_iter().flat_map(Result::unwrap).collect()
 }
 
-/// Appends to all conversations as long as something happens. Returns where everything is.
-async fn load_while(journal: &Journal, happens: impl Future<Output = ()>) -> Vec<Position> {
+/// Appends to all conversations as long as something happens. Returns what.
+async fn load_while(journal: &Journal, happens: impl Future<Output = ()>) -> Vec<String> {
     let (journal, done) = (journal.clone(), Arc::new(AtomicBool::new(false)));
     let enough = Arc::clone(&done);
     let appends = tokio::spawn(async move {
@@ -256,16 +256,17 @@ async fn what_is_out_is_settled_before_its_share_is_handed_over() {
         let journal = Journal::open(&config, &["crm"]).await.unwrap();
         let mut crm = journal.subscribe("crm").unwrap();
         let mut kept = Vec::new();
-        for n in 0..KEYS {
-            kept.push(keep(&journal, record(&format!("key {n}"))).await);
-            kept.push(keep(&journal, record(&format!("key {n}"))).await);
+        for n in 0..2 * KEYS {
+            let record = record(&format!("key {}", n / 2));
+            kept.push(record.id.clone());
+            keep(&journal, record).await;
         }
         let mut out = Vec::new();
         while out.len() < KEYS {
             out.extend(crm.next(64).await.unwrap());
         }
         for delivery in &out {
-            all.lock().unwrap().push((delivery.record.key.clone().unwrap(), delivery.position));
+            all.lock().unwrap().push(Got::of(delivery));
         }
         let other = Replica::start(&config, &all).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -440,7 +441,7 @@ async fn a_share_that_is_handed_over_while_the_servers_take_nothing_is_delivered
         context.update_stream(state).await.unwrap();
         balanced(&server.url(), 2).await;
         until("every delivery of it", || {
-            let delivered: Vec<Position> = all.lock().unwrap().iter().map(|(_, position)| *position).collect();
+            let delivered: Vec<Position> = all.lock().unwrap().iter().map(|got| got.position).collect();
             waiting.iter().all(|position| delivered.contains(position))
         })
         .await;
