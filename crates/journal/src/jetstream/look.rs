@@ -11,8 +11,8 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::Shared;
 use super::book::Lane;
 use super::history::{History, Last, Nearby};
-use super::names::{lane, share_of, untoken};
-use super::read::{self, Query};
+use super::names::{lane, share_in, untoken};
+use super::read::{self, Found, Query};
 use super::record::DeadRecord;
 use super::target::{Share, ShareRecord, ShareRecords};
 use super::wire::{self, time};
@@ -60,13 +60,13 @@ impl Shared {
         while high >= state.first_sequence.max(1) && found.len() < filter.limit {
             let low = high.saturating_sub(chunk - 1).max(state.first_sequence).max(1);
             let (events, older) = self.chunk(filter, subject.as_deref(), low, high).await?;
-            for (position, record) in events.into_iter().rev() {
+            for event in events.into_iter().rev() {
                 if found.len() >= filter.limit {
                     break;
                 }
-                let targets = states.of(position, &record).await?;
+                let targets = states.of(&event).await?;
                 if wants_state(filter, &targets) {
-                    found.push(summary(position, &record, targets));
+                    found.push(summary(&event, targets));
                 }
             }
             // Where the clock of a gateway jumped, newer events are behind older ones; that of the server tells.
@@ -87,7 +87,7 @@ impl Shared {
         subject: Option<&str>,
         low: u64,
         high: u64,
-    ) -> Result<(Vec<(u64, Record)>, bool), JournalError> {
+    ) -> Result<(Vec<Event>, bool), JournalError> {
         let (mut events, mut seq, mut newest) = (Vec::new(), low, None::<SystemTime>);
         while seq <= high {
             let query = Query::from(seq, subject.map(str::to_owned), PAGE);
@@ -97,10 +97,10 @@ impl Shared {
                 if found.sequence > high {
                     break;
                 }
-                let Some(record) = wire::record(&found.headers, found.payload) else { continue };
-                newest = newest.max(Some(record.received));
-                if fits(filter, &record) {
-                    events.push((found.sequence, record));
+                let Some(event) = Event::of(found) else { continue };
+                newest = newest.max(Some(event.record.received));
+                if fits(filter, &event.record) {
+                    events.push(event);
                 }
             }
             seq = last + 1;
@@ -129,12 +129,12 @@ impl Shared {
         Ok(page.messages.first().map_or(last, |found| found.sequence))
     }
 
-    /// The record at a position, if there is one.
-    pub(super) async fn event_at(&self, position: u64) -> Result<Option<Record>, JournalError> {
+    /// The event at a position, if there is one.
+    pub(super) async fn event_at(&self, position: u64) -> Result<Option<Event>, JournalError> {
         let query = Query::from(position.max(1), None, 1);
         let mut page = read::page(&self.client, &self.names.events, &query).await?;
         match page.messages.pop() {
-            Some(found) if found.sequence == position => Ok(wire::record(&found.headers, found.payload)),
+            Some(found) if found.sequence == position => Ok(Event::of(found)),
             _ if self.holds(position).await? => {
                 Err(JournalError::Unavailable("a server lags behind; ask again".into()))
             }
@@ -143,9 +143,9 @@ impl Shared {
     }
 
     pub(super) async fn event(&self, position: u64) -> Result<Option<Kept>, JournalError> {
-        let Some(record) = self.event_at(position).await? else { return Ok(None) };
+        let Some(event) = self.event_at(position).await? else { return Ok(None) };
         let mut targets = Vec::new();
-        for (target, state, history) in States::new(self).await?.histories(position, &record).await? {
+        for (target, state, history) in States::new(self).await?.histories(&event).await? {
             let (mut due, mut class) = (None, None);
             match history.last {
                 Some(Last::Retrying { due: then, .. }) => due = Some(then),
@@ -156,7 +156,7 @@ impl Shared {
                 targets.push(TargetHistory { target, state, due, class, attempts: history.attempts });
             }
         }
-        Ok(Some(Kept { position: Position(position), record, targets }))
+        Ok(Some(Kept { position: Position(position), record: event.record, targets }))
     }
 
     /// Dead letters, newest event first.
@@ -199,7 +199,7 @@ impl Shared {
     async fn with_body(&self, filter: &DeadFilter, letter: DeadLetter) -> Result<Option<DeadLetter>, JournalError> {
         let Some(text) = &filter.contains else { return Ok(Some(letter)) };
         let event = self.event_at(letter.position.0).await?;
-        Ok(event.filter(|event| contains(&event.body, text.as_bytes())).map(|_| letter))
+        Ok(event.filter(|event| contains(&event.record.body, text.as_bytes())).map(|_| letter))
     }
 
     pub(super) async fn stats(&self) -> Result<Stats, JournalError> {
@@ -228,7 +228,7 @@ impl Shared {
         })
     }
 
-    async fn count(&self, stream: &str, subject: String) -> Result<u64, JournalError> {
+    pub(super) async fn count(&self, stream: &str, subject: String) -> Result<u64, JournalError> {
         let query = Query::from(1, Some(subject), 1);
         let page = read::page(&self.client, stream, &query).await?;
         Ok(page.more + u64::try_from(page.messages.len()).unwrap_or(0))
@@ -256,9 +256,28 @@ impl Shared {
     }
 
     /// A share that this process delivers.
-    fn live(&self, target: &str, share: u64) -> Option<Arc<Share>> {
+    pub(super) fn live(&self, target: &str, share: u64) -> Option<Arc<Share>> {
         let targets = self.targets();
         targets.get(target)?.as_ref()?.holds(share).map(Arc::clone)
+    }
+}
+
+/// An event, and where it lies.
+pub(super) struct Event {
+    pub(super) position: u64,
+    pub(super) share: u64,
+    pub(super) record: Record,
+}
+
+impl Event {
+    /// None: it is no event of ours.
+    fn of(found: Found) -> Option<Self> {
+        let (position, share) = (found.sequence, share_in(&found.subject)?);
+        Some(Self { position, share, record: wire::record(&found.headers, found.payload)? })
+    }
+
+    pub(super) fn lane(&self) -> Lane {
+        Lane::of(self.position, &self.record)
     }
 }
 
@@ -281,17 +300,14 @@ impl<'a> States<'a> {
         Ok(Self { shared, records: shared.all_records().await?, nearby: HashMap::new() })
     }
 
-    async fn of(&mut self, position: u64, record: &Record) -> Result<Vec<(String, State)>, JournalError> {
-        let histories = self.histories(position, record).await?;
+    async fn of(&mut self, event: &Event) -> Result<Vec<(String, State)>, JournalError> {
+        let histories = self.histories(event).await?;
         Ok(histories.into_iter().filter_map(|(target, state, _)| Some((target, state?))).collect())
     }
 
-    async fn histories(
-        &mut self,
-        position: u64,
-        record: &Record,
-    ) -> Result<Vec<(String, Option<State>, History)>, JournalError> {
-        let (shared, lane, share) = (self.shared, Lane::of(position, record), share_of(record));
+    async fn histories(&mut self, event: &Event) -> Result<Vec<(String, Option<State>, History)>, JournalError> {
+        let (shared, lane) = (self.shared, event.lane());
+        let Event { position, share, .. } = *event;
         let mut histories = Vec::with_capacity(self.records.len());
         for (target, records) in &self.records {
             let Some(record) = records.get(&share) else { continue };
@@ -345,9 +361,9 @@ fn wants_state(filter: &Filter, targets: &[(String, State)]) -> bool {
     })
 }
 
-fn summary(position: u64, record: &Record, targets: Vec<(String, State)>) -> Summary {
+fn summary(Event { position, record, .. }: &Event, targets: Vec<(String, State)>) -> Summary {
     Summary {
-        position: Position(position),
+        position: Position(*position),
         id: record.id.clone(),
         app: record.app,
         command: record.command.clone(),

@@ -5,9 +5,8 @@ use std::time::{Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
-use super::book::Lane;
 use super::history::{Entry, What};
-use super::names::{BUCKET, share_of};
+use super::names::BUCKET;
 use super::read::{self, Query};
 use super::wire::{millis, time};
 use crate::error::JournalError;
@@ -27,8 +26,8 @@ struct Deed {
 impl Shared {
     pub(super) async fn replay(&self, position: u64, target: &str, by: &str) -> Result<bool, JournalError> {
         self.is_target(target)?;
-        let Some(record) = self.event_at(position).await? else { return Ok(false) };
-        let (lane, share) = (Lane::of(position, &record), share_of(&record));
+        let Some(event) = self.event_at(position).await? else { return Ok(false) };
+        let (lane, share) = (event.lane(), event.share);
         let subject = self.names.replay(target, share, position);
         let wish = serde_json::to_vec(&lane).map_err(failed)?;
         // It may be dead again before we go on: that is another dead letter.

@@ -49,6 +49,11 @@ impl Names {
         format!("{}.*.*.*.*", self.events)
     }
 
+    /// Where that goes which only uses positions up. It is in no share.
+    pub(super) fn gap(&self) -> String {
+        format!("{}.-.-.-.-", self.events)
+    }
+
     /// Where an event goes: share, slot, application, command.
     pub(super) fn event(&self, record: &Record) -> String {
         let mut subject = self.slot(share_of(record), record.key.as_deref().map(lane));
@@ -147,6 +152,10 @@ impl Names {
     pub(super) fn replays_of(&self, target: &str) -> String {
         format!("{}.replay.{}.*.*", self.state, token(target))
     }
+
+    pub(super) fn replays_of_share(&self, target: &str, share: u64) -> String {
+        format!("{}.replay.{}.{share}.*", self.state, token(target))
+    }
 }
 
 /// The consumer of a share of a target.
@@ -154,9 +163,20 @@ pub(super) fn consumer(target: &str, share: u64) -> String {
     format!("{}-{share}", token(target))
 }
 
-/// The share of the conversations that an event belongs to. One without key is a conversation of its own.
-pub(super) fn share_of(record: &Record) -> u64 {
+/// The share that an event lies in, by its subject.
+pub(super) fn share_in(subject: &str) -> Option<u64> {
+    subject.split('.').nth(1)?.parse().ok()
+}
+
+/// The share of the conversations that an event goes to. One without key is a conversation of its own. Where one lies that is
+/// kept tells its subject alone: it may have been given another identity since.
+fn share_of(record: &Record) -> u64 {
     lane(record.key.as_deref().unwrap_or(&record.id)) % SHARES
+}
+
+/// The number at the end of a subject.
+pub(super) fn last_number(subject: &str) -> Option<u64> {
+    subject.rsplit('.').next()?.parse().ok()
 }
 
 /// The lane of a key: its hash (FNV-1a), which has to stay the same for ever. Two keys that fall together wait for each
