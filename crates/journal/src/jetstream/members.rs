@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::names::{SHARES, lane};
 use super::read;
-use super::target::Written;
+use super::target::{Share, Written};
 use super::{ANSWER, PATIENCE, Shared};
 use crate::error::JournalError;
 
@@ -79,8 +79,21 @@ impl Members {
         self.until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until)
     }
 
-    fn certain_until(&self, until: Option<Instant>) {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    /// Returns whether it was certain before.
+    fn certain_until(&self, until: Option<Instant>) -> bool {
+        let before = std::mem::replace(&mut *self.until.lock().unwrap_or_else(PoisonError::into_inner), until);
+        before.is_some_and(|before| Instant::now() < before)
+    }
+
+    /// Begins to give out what is in a share that was taken under a name, if that is still ours.
+    pub(super) fn hold(&self, share: &Share, me: &str) -> bool {
+        // Whoever takes the name away waits for this view.
+        let view = self.view.borrow();
+        let is_me = view.me.as_deref() == Some(me);
+        if is_me {
+            share.held.store(true, Ordering::Relaxed);
+        }
+        is_me
     }
 }
 
@@ -123,8 +136,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
                     "what this gateway delivers is given out anew: it could not be seen for too long, or the servers lost \
                      what was written"
                 );
-                shared.members.certain_until(None);
-                shared.members.view.send_modify(|view| view.me = None);
+                shared.leave();
             }
             () = look(&shared, &me, &joined) => {}
             _ = closed.wait_for(|closed| *closed) => break me,
@@ -153,13 +165,15 @@ async fn renew(shared: &Shared, me: &str, (renewals, joined): &(AtomicU64, Notif
         match written {
             Ok(Ok(Written::Yes(new))) => {
                 revision = new;
-                shared.members.certain_until(Some(began + HOLD));
+                if !shared.members.certain_until(Some(began + HOLD)) {
+                    // Whoever looked meanwhile was given nothing.
+                    shared.wake_all();
+                }
                 if renewals.fetch_add(1, Ordering::Relaxed) == 0 {
                     joined.notify_one();
                 }
                 if std::mem::take(&mut in_doubt) {
                     tracing::info!("delivering again");
-                    shared.wake_all();
                 }
                 tokio::select! {
                     () = tokio::time::sleep(RENEWAL) => {}
@@ -246,6 +260,19 @@ async fn is_expired(
 }
 
 impl Shared {
+    /// Gives nothing out any more of what was taken under our name, which is gone.
+    fn leave(&self) {
+        self.members.certain_until(None);
+        self.members.view.send_modify(|view| {
+            view.me = None;
+            for target in self.targets().values().flatten() {
+                for share in &target.shares {
+                    share.held.store(false, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+
     async fn member(&self, name: &str) -> Result<Option<(Member, u64)>, JournalError> {
         let Some((payload, sequence)) = self.newest(&self.names.state, &self.names.member(name)).await? else {
             return Ok(None);
@@ -279,6 +306,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jetstream::target::Target;
 
     fn view(me: &str, others: &[&str], target: &str) -> View {
         let members = others.iter().map(|name| ((*name).to_owned(), vec![target.to_owned()])).collect();
@@ -306,5 +334,24 @@ mod tests {
         assert_eq!(view.quota("crm").0 as u64, SHARES / 2);
         view.me = None;
         assert_eq!(view.quota("crm").0, 0);
+    }
+
+    #[test]
+    fn a_share_that_was_taken_under_a_name_that_is_gone_gives_nothing_out() {
+        let (members, target) = (Members::default(), Target::new("crm"));
+        members.view.send_modify(|view| view.me = Some("new".into()));
+        assert!(!members.hold(&target.shares[0], "old"));
+        assert_eq!(target.held().count(), 0);
+        assert!(members.hold(&target.shares[0], "new"));
+        assert_eq!(target.held().count(), 1);
+    }
+
+    #[test]
+    fn it_is_said_when_what_we_hold_was_not_certain_before() {
+        let members = Members::default();
+        let now = Instant::now();
+        assert!(!members.certain_until(Some(now)), "not there yet");
+        assert!(!members.certain_until(Some(now + HOLD)), "too late");
+        assert!(members.certain_until(Some(now + HOLD)));
     }
 }

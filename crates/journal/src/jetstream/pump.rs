@@ -150,9 +150,12 @@ async fn deliver(shared: Arc<Shared>, share: Arc<Share>, mut held: Held, mut ord
         tokio::time::sleep(POLL).await;
         return share.number;
     }
-    tracing::info!(target = share.target, share = share.number, "delivering");
     share.book().restore(held.progress(), Instant::now());
-    share.held.store(true, Ordering::Relaxed);
+    if !shared.members.hold(&share, held.name()) {
+        share.book().clear();
+        return share.number;
+    }
+    tracing::info!(target = share.target, share = share.number, "delivering");
     share.changed();
     let is_ours = tokio::select! {
         () = held.save(&shared, &share) => false,

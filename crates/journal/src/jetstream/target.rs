@@ -4,22 +4,24 @@
 //! (`members`), with the revision that it saw as condition; the condition lets one win, and tells the one before.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::{self, ErrorCode};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
-use super::Shared;
 use super::book::{Book, Progress};
 use super::connect::said;
 use super::members::View;
 use super::names::{SHARES, untoken};
 use super::read;
+use super::{PATIENCE, Shared};
 use crate::error::JournalError;
 
 /// How often progress is written, as long as it is short.
@@ -115,11 +117,6 @@ impl Share {
         self.subscribed.load(Ordering::Acquire)
     }
 
-    /// Wakes whoever waits for a delivery.
-    pub(super) fn is_ready(&self) {
-        self.ready.notify_one();
-    }
-
     /// Wakes whoever waits for a change of the book.
     pub(super) fn changed(&self) {
         self.ready.notify_one();
@@ -159,13 +156,20 @@ pub(super) enum Written {
     Changed,
 }
 
+/// The record of a share, as it is in the stream of the state.
+pub(super) fn parse_record(state: &str, payload: &[u8]) -> Result<ShareRecord, JournalError> {
+    serde_json::from_slice(payload).map_err(|error| {
+        JournalError::Failed(format!("stream {state}: the record of a target is none of ours: {error}"))
+    })
+}
+
 impl Shared {
     /// The records of a target, as far as there are any, with their revisions.
     async fn revisions_of(&self, target: &str) -> Result<BTreeMap<u64, (ShareRecord, u64)>, JournalError> {
         let found = read::all(&self.client, &self.names.state, &self.names.share_records(Some(target))).await?;
         let records = found.iter().filter_map(|found| {
             let share = found.subject.rsplit('.').next()?.parse().ok()?;
-            Some(self.parse_record(&found.payload).map(|record| (share, (record, found.sequence))))
+            Some(parse_record(&self.names.state, &found.payload).map(|record| (share, (record, found.sequence))))
         });
         records.collect()
     }
@@ -183,33 +187,34 @@ impl Shared {
             let mut tokens = found.subject.rsplit('.');
             let share = tokens.next().and_then(|token| token.parse().ok());
             let (Some(share), Some(name)) = (share, tokens.next().and_then(untoken)) else { continue };
-            targets.entry(name).or_default().insert(share, self.parse_record(&found.payload)?);
+            targets.entry(name).or_default().insert(share, parse_record(&self.names.state, &found.payload)?);
         }
         Ok(targets)
     }
 
-    fn parse_record(&self, payload: &[u8]) -> Result<ShareRecord, JournalError> {
-        serde_json::from_slice(payload).map_err(|error| {
-            JournalError::Failed(format!(
-                "stream {}: the record of a target is none of ours: {error}",
-                self.names.state
-            ))
-        })
-    }
-
     /// Makes a target known; a new one begins behind the last event.
     pub(super) async fn know_target(&self, target: &str) -> Result<(), JournalError> {
-        let known = self.revisions_of(target).await?;
-        let missing: Vec<u64> = (0..SHARES).filter(|share| !known.contains_key(share)).collect();
-        if missing.is_empty() {
-            return Ok(());
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let known = self.revisions_of(target).await?;
+            let missing: Vec<u64> = (0..SHARES).filter(|share| !known.contains_key(share)).collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let begin = self.last_position().await? + 1;
+            let progress = Progress { cursor: begin, read: begin, ..Progress::default() };
+            let record = ShareRecord { holder: None, from: begin, progress };
+            let subjects: Vec<_> = missing.iter().map(|share| self.names.share_record(target, *share)).collect();
+            let written = try_join_all(subjects.iter().map(|subject| self.write_if(subject, &record, 0))).await?;
+            if written.iter().all(|written| matches!(written, Written::Yes(_))) {
+                return Ok(());
+            }
+            // Another replica makes it known at this moment: its records hold, once they are there.
+            if Instant::now() >= end {
+                return Err(JournalError::Unavailable(format!("target {target}: others write its records too")));
+            }
+            tokio::time::sleep(AGAIN).await;
         }
-        let begin = self.last_position().await? + 1;
-        let progress = Progress { cursor: begin, read: begin, ..Progress::default() };
-        let record = ShareRecord { holder: None, from: begin, progress };
-        // Another replica may have been faster: then its records hold.
-        let subjects: Vec<_> = missing.iter().map(|share| self.names.share_record(target, *share)).collect();
-        try_join_all(subjects.iter().map(|subject| self.write_if(subject, &record, 0))).await.map(drop)
     }
 
     /// Writes a record if its revision is still this one; 0: if there is none.
@@ -224,7 +229,7 @@ impl Shared {
         let publish = async { self.context.send_publish(subject.to_owned(), message).await?.await };
         match publish.await {
             Ok(ack) => Ok(Written::Yes(ack.sequence)),
-            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(Written::Changed),
+            Err(error) if is_contradicted(&error) => Ok(Written::Changed),
             Err(error) => Err(JournalError::Unavailable(said(&error))),
         }
     }
@@ -268,10 +273,22 @@ impl Shared {
     }
 }
 
+/// Whether somebody else wrote, or writes at this moment, which a cluster says in another way.
+fn is_contradicted(error: &PublishError) -> bool {
+    let refused = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
+    error.kind() == PublishErrorKind::WrongLastSequence
+        || refused.is_some_and(|refused| refused.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
+}
+
 impl Held {
     /// Takes the share. False: somebody else has it.
     pub(super) async fn take(&mut self, shared: &Shared) -> bool {
         self.write_surely(shared).await
+    }
+
+    /// Under which name the share is taken.
+    pub(super) fn name(&self) -> &str {
+        &self.me
     }
 
     pub(super) fn progress(&self) -> &Progress {
@@ -327,14 +344,16 @@ impl Held {
     async fn is_lost(&mut self, shared: &Shared) -> bool {
         match shared.newest(&shared.names.state, &self.subject).await {
             Ok(Some((_, sequence))) if sequence == self.revision => false,
-            Ok(Some((payload, sequence))) if sequence > self.revision => match shared.parse_record(&payload) {
-                Ok(record) if record.holder.as_deref() == Some(&self.me) => {
-                    self.revision = sequence;
-                    false
+            Ok(Some((payload, sequence))) if sequence > self.revision => {
+                match parse_record(&shared.names.state, &payload) {
+                    Ok(record) if record.holder.as_deref() == Some(&self.me) => {
+                        self.revision = sequence;
+                        false
+                    }
+                    // Also: a release of ours has arrived.
+                    Ok(_) | Err(_) => true,
                 }
-                // Also: a release of ours has arrived.
-                Ok(_) | Err(_) => true,
-            },
+            }
             // Forgotten, or the servers have an earlier state again.
             Ok(_) => true,
             Err(_) => false,

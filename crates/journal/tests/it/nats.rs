@@ -121,6 +121,21 @@ impl Server {
         copy_all(copy.path(), &store);
     }
 
+    /// Puts one stream back, as if its end had been lost with the power.
+    pub(crate) fn put_back_stream(&self, copy: &TempDir, name: &str) {
+        assert!(self.process.is_none(), "it runs");
+        let at = Path::new("jetstream/$G/streams").join(name);
+        let stream = self.directory.path().join("store").join(&at);
+        fs::remove_dir_all(&stream).unwrap();
+        copy_all(&copy.path().join(&at), &stream);
+    }
+
+    /// Stops it for a while, as a machine that is too busy; or lets it go on.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.process.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").arg(name).arg(id).status().unwrap().success());
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }

@@ -522,3 +522,33 @@ async fn a_share_is_delivered_by_whom_its_record_names() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_becomes_due_while_nobody_knows_whose_a_share_is_comes_afterwards() {
+    bounded(async {
+        let server = Server::start();
+        let journal = Journal::open(&config(&server), &["crm"]).await.unwrap();
+        let mut crm = journal.subscribe("crm").unwrap();
+        keep(&journal, record("a")).await;
+        for _ in 0..2 {
+            let mut out = several(&mut crm, 1).await;
+            // So short that no renewal has failed when what we hold is not certain any more.
+            server.signal("-STOP");
+            tokio::time::sleep(Duration::from_millis(2050)).await;
+            drop(out.pop());
+            let next = tokio::spawn(async move {
+                let delivery = several(&mut crm, 1).await;
+                (crm, delivery)
+            });
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            server.signal("-CONT");
+            let next = tokio::time::timeout(Duration::from_secs(10), next).await;
+            drop(out);
+            let (subscription, delivery) = next.expect("it is not delivered").unwrap();
+            crm = subscription;
+            drop(delivery);
+        }
+        journal.close().await;
+    })
+    .await;
+}
