@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::history::History;
@@ -36,6 +37,8 @@ const PAUSE: Duration = Duration::from_millis(800);
 const LANES_BEHIND: usize = 2000;
 /// Events of lanes that are behind in memory, being fetched or out.
 const FETCHED: usize = 64;
+/// Wishes to deliver again that are taken before others are fulfilled.
+const WISHES: usize = 2000;
 /// Fulfilled wishes that are remembered.
 const FULFILLED: usize = 2000;
 /// How long to wait before a fetch that failed is tried again.
@@ -77,7 +80,7 @@ impl Event {
     }
 
     fn bytes(&self) -> usize {
-        self.record.body.len() + self.record.query.len()
+        self.record.body.len() + self.record.query.len() + self.record.answer.as_ref().map_or(0, Bytes::len)
     }
 }
 
@@ -132,6 +135,8 @@ impl From<Row> for Behind {
 pub(super) struct Fetch {
     pub(super) lane: Lane,
     pub(super) what: Wanted,
+    /// The position of the event that failed here: what happened to it need not be read.
+    pub(super) failed: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +154,7 @@ pub(super) enum Wish {
     Taken,
     /// It is on its way anyway.
     Moot,
-    /// It was not read yet; ask again.
+    /// It was not read yet, or too many wishes wait; ask again.
     Later,
 }
 
@@ -202,6 +207,8 @@ pub(super) struct Book {
     fetched: usize,
     ready: BTreeSet<(u64, Lane)>,
     timers: BTreeSet<(Instant, Lane)>,
+    /// Wishes that were taken and are not fulfilled.
+    wishes: usize,
     /// Wishes that were fulfilled; a look at the wishes that began before may still show them.
     fulfilled: BTreeSet<u64>,
     /// New events that may be read though so many lanes are behind.
@@ -392,6 +399,7 @@ impl Book {
         if let Some(wish) = replay {
             if state.replays.get(&position) == Some(&wish) {
                 state.replays.remove(&position);
+                self.wishes -= 1;
             }
             self.fulfilled.insert(wish);
             if self.fulfilled.len() > FULFILLED {
@@ -433,8 +441,9 @@ impl Book {
                 (Some((position, wish)), None) => Wanted::Replay { position, wish },
                 (None, None) => continue,
             };
+            let failed = state.failed.map(|(position, ..)| position);
             self.fetched += 1;
-            fetches.push(Fetch { lane, what });
+            fetches.push(Fetch { lane, what, failed });
         }
         fetches
     }
@@ -453,7 +462,7 @@ impl Book {
             return;
         }
         self.fetched -= 1;
-        let Fetch { lane, what } = fetch;
+        let Fetch { lane, what, .. } = fetch;
         let Some(state) = self.lanes.get_mut(&lane) else { return };
         let awaited = match what {
             Wanted::Replay { position, wish } => state.replays.get(&position) == Some(&wish),
@@ -498,7 +507,7 @@ impl Book {
     fn nothing(&mut self, lane: Lane, what: Wanted, now: Instant) {
         let Some(state) = self.lanes.get_mut(&lane) else { return };
         match what {
-            Wanted::Replay { position, .. } => drop(state.replays.remove(&position)),
+            Wanted::Replay { position, .. } => self.wishes -= usize::from(state.replays.remove(&position).is_some()),
             Wanted::Next { last, .. } => {
                 if let Some(range) = &mut state.behind {
                     range.next = last + 1;
@@ -519,6 +528,11 @@ impl Book {
         }
     }
 
+    /// Whether more wishes are taken now.
+    pub(super) fn takes_wishes(&self) -> bool {
+        self.wishes < WISHES
+    }
+
     /// Takes the wish to deliver an event again. One that waits for its next attempt is then tried at once.
     pub(super) fn replay(&mut self, lane: Lane, position: u64, wish: u64, now: Instant) -> Wish {
         if position >= self.read {
@@ -529,6 +543,10 @@ impl Book {
         }
         if self.flow.contains_key(&position) {
             return Wish::Moot;
+        }
+        let is_taken = self.lanes.get(&lane).is_some_and(|state| state.replays.contains_key(&position));
+        if !is_taken && !self.takes_wishes() {
+            return Wish::Later;
         }
         let state = self.lanes.entry(lane).or_default();
         if state.front.as_ref().is_some_and(|front| front.event.position == position && front.event.replay.is_none()) {
@@ -542,6 +560,7 @@ impl Book {
             }
             return Wish::Moot;
         }
+        self.wishes += usize::from(!is_taken);
         if state.replays.insert(position, wish) == Some(wish) {
             return Wish::Taken;
         }
@@ -947,5 +966,47 @@ mod tests {
         assert!(book.room(now) > WINDOW / 2);
         let progress = book.progress();
         assert_eq!((progress.unsettled, progress.read, progress.behind.len()), (10_000, 10_001, 1));
+    }
+
+    #[test]
+    fn wishes_are_taken_as_many_at_once_as_are_remembered() {
+        let mut book = Book::default();
+        let (now, wishes) = (Instant::now(), WISHES as u64);
+        book.pass(2 * wishes);
+        for position in 0..wishes {
+            assert_eq!(book.replay(Lane::Alone(position), position, position, now), Wish::Taken);
+        }
+        assert!(!book.takes_wishes());
+        assert_eq!(book.replay(Lane::Alone(wishes), wishes, wishes, now), Wish::Later);
+        assert_eq!(book.replay(Lane::Alone(0), 0, 0, now), Wish::Taken, "taken before");
+        // One is for an event that is gone, one is delivered again.
+        let fetches = book.due(now);
+        book.fetched(book.generation(), fetches[0], None, now);
+        let Wanted::Replay { position, .. } = fetches[1].what else { panic!("{:?}", fetches[1]) };
+        let event = Event::new(position, record(None), &History::default());
+        book.fetched(book.generation(), fetches[1], Some((event, History::default())), now);
+        book.take().unwrap();
+        let outcome = Outcome::Delivered { detail: String::new() };
+        book.settled(book.generation(), fetches[1].lane, position, &attempt(outcome), now);
+        for more in [wishes, wishes + 1] {
+            assert_eq!(book.replay(Lane::Alone(more), more, more, now), Wish::Taken);
+        }
+        assert!(!book.takes_wishes());
+    }
+
+    #[test]
+    fn what_happened_to_an_event_that_failed_here_is_known() {
+        let mut book = Book::default();
+        let now = Instant::now();
+        book.read(1, record(Some(1)), &History::default(), now);
+        book.take().unwrap();
+        let retry = Outcome::Retry { after: Duration::ZERO, cause: "500".into() };
+        book.settled(book.generation(), Lane::of(1, &record(Some(1))), 1, &attempt(retry), now);
+        let fetch = book.due(now)[0];
+        assert_eq!(fetch.failed, Some(1));
+        let event = Event::new(1, record(Some(1)), &History::default());
+        book.fetched(book.generation(), fetch, Some((event, History::default())), now);
+        let again = book.take().unwrap();
+        assert_eq!((again.attempts, again.first_attempt), (1, Some(time(1))));
     }
 }

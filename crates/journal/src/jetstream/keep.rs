@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use super::Shared;
+use super::book::Progress;
 use super::connect::said;
-use super::names::{SHARES, consumer};
-use super::read::{self, Query};
-use super::target::ShareRecord;
+use super::names::{SHARES, consumer, last_number};
+use super::read::{self, Pages, Query};
 use super::wire::{millis, time};
 use crate::error::JournalError;
 
@@ -25,10 +25,15 @@ pub(super) async fn run(shared: Arc<Shared>) {
             () = tokio::time::sleep(pause) => {}
             _ = closed.wait_for(|closed| *closed) => return,
         }
-        tokio::select! {
-            result = tidy(&shared) => if let Err(error) = result {
+        let work = async {
+            // In this order: servers that are full take no notes before something was removed.
+            let (tidied, noted) = (tidy(&shared).await, shared.note_configured(SystemTime::now()).await);
+            if let Err(error) = tidied.and(noted) {
                 tracing::debug!(%error, "cannot remove what is old");
-            },
+            }
+        };
+        tokio::select! {
+            () = work => {}
             _ = closed.wait_for(|closed| *closed) => return,
         }
     }
@@ -37,7 +42,6 @@ pub(super) async fn run(shared: Arc<Shared>) {
 /// Removes events that are too old, but none that a target has not settled, and the dead letters of events that are gone.
 async fn tidy(shared: &Shared) -> Result<(), JournalError> {
     let now = SystemTime::now();
-    shared.note_configured(now).await?;
     let mut keep_from = first_younger(shared, now).await?;
     let mut holders = BTreeSet::new();
     for (target, records) in shared.all_records().await? {
@@ -46,11 +50,15 @@ async fn tidy(shared: &Shared) -> Result<(), JournalError> {
             continue;
         }
         for (share, record) in records {
-            if first_unsettled(&record) < keep_from {
-                keep_from = keep_from.min(first_wanted(shared, share, &record).await?);
+            // What is settled here may not be written yet, where the servers have no room.
+            let progress = shared.live(&target, share).map(|share| share.book().progress());
+            let progress = progress.as_ref().unwrap_or(&record.progress);
+            if first_unsettled(progress) < keep_from {
+                keep_from = keep_from.min(first_wanted(shared, share, progress).await?);
             }
             holders.extend(record.holder);
         }
+        keep_from = keep_from.min(first_wished(shared, &target).await?);
     }
     shared.forget_gone(&holders).await?;
     if keep_from > shared.info().await?.state.first_sequence {
@@ -73,22 +81,35 @@ async fn first_younger(shared: &Shared, now: SystemTime) -> Result<u64, JournalE
 }
 
 /// The first event of a share that is not settled. As far as it was read says nothing of a share that had no event for long.
-async fn first_wanted(shared: &Shared, share: u64, record: &ShareRecord) -> Result<u64, JournalError> {
-    let first = first_unsettled(record);
-    if first < record.progress.read {
+async fn first_wanted(shared: &Shared, share: u64, progress: &Progress) -> Result<u64, JournalError> {
+    let first = first_unsettled(progress);
+    if first < progress.read {
         return Ok(first);
     }
     Ok(shared.first_of(&shared.names.share(share), first).await?.unwrap_or(u64::MAX))
 }
 
-fn first_unsettled(record: &ShareRecord) -> u64 {
-    let behind = record.progress.behind.iter().map(|behind| behind.next);
-    behind.chain([record.progress.cursor]).min().unwrap_or(0)
+fn first_unsettled(progress: &Progress) -> u64 {
+    let behind = progress.behind.iter().map(|behind| behind.next);
+    behind.chain([progress.cursor]).min().unwrap_or(0)
+}
+
+/// The first event that is to be delivered again.
+async fn first_wished(shared: &Shared, target: &str) -> Result<u64, JournalError> {
+    let mut first = u64::MAX;
+    let mut pages = Pages::of(&shared.names.state, shared.names.replays_of(target));
+    while let Some(wishes) = pages.next(&shared.client).await? {
+        first = wishes.iter().filter_map(|wish| last_number(&wish.subject)).fold(first, u64::min);
+    }
+    Ok(first)
 }
 
 /// Whether some gateway had the target configured lately. Gateways with a new and an old configuration may run side by
 /// side, and all may be down for a while.
 async fn is_wanted(shared: &Shared, target: &str, now: SystemTime) -> Result<bool, JournalError> {
+    if shared.is_target(target).is_ok() {
+        return Ok(true);
+    }
     let Some(found) = read::last(&shared.client, &shared.names.state, &shared.names.configured(target)).await? else {
         // It is being made.
         return Ok(true);
@@ -112,11 +133,13 @@ async fn forget(shared: &Shared, target: &str) -> Result<(), JournalError> {
 
 /// Removes the dead letters of events that are gone.
 async fn bury(shared: &Shared, keep_from: u64) -> Result<(), JournalError> {
-    for letter in read::all(&shared.client, &shared.names.dead, &shared.names.dead_letters_of(None)).await? {
-        let position = letter.subject.rsplit('.').next().and_then(|token| token.parse::<u64>().ok());
-        if position.is_some_and(|position| position < keep_from) {
-            let gone = shared.purge(&shared.names.dead, &letter.subject, None).await?;
-            shared.expired_dead_letters.fetch_add(gone, Ordering::Relaxed);
+    let mut pages = Pages::of(&shared.names.dead, shared.names.dead_letters_of(None));
+    while let Some(letters) = pages.next(&shared.client).await? {
+        for letter in letters {
+            if last_number(&letter.subject).is_some_and(|position| position < keep_from) {
+                let gone = shared.purge(&shared.names.dead, &letter.subject, None).await?;
+                shared.expired_dead_letters.fetch_add(gone, Ordering::Relaxed);
+            }
         }
     }
     Ok(())

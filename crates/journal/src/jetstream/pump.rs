@@ -16,7 +16,7 @@ use super::Shared;
 use super::book::{Event, Fetch, Lane, Wanted, Wish};
 use super::connect::said;
 use super::history::{self, History, Nearby};
-use super::names::{BUCKET, consumer};
+use super::names::{BUCKET, consumer, last_number};
 use super::read::{self, Query};
 use super::target::{Held, Share, Target};
 use super::wire;
@@ -349,7 +349,8 @@ async fn fetch(shared: &Shared, share: &Share) {
                         share.book().fetch_failed(generation, fetch, Instant::now());
                     }
                 }
-                share.is_ready();
+                // Where a lane was left behind by nothing, there is room to read on too.
+                share.changed();
             }
             () = until(next_due) => {}
             () = share.fetch.notified() => {}
@@ -412,6 +413,9 @@ async fn history_of(
     fetch: Fetch,
     position: u64,
 ) -> Result<History, JournalError> {
+    if fetch.failed == Some(position) {
+        return Ok(History::default());
+    }
     match fetch.what {
         // It was settled once: what counts is what happened since.
         Wanted::Replay { position, .. } => {
@@ -439,20 +443,33 @@ async fn wishes(shared: &Shared, target: &Target) {
 }
 
 async fn take_wishes(shared: &Shared, target: &Target) -> Result<(), JournalError> {
-    for wish in read::all(&shared.client, &shared.names.state, &shared.names.replays_of(&target.name)).await? {
-        let mut tokens = wish.subject.rsplit('.').map(|token| token.parse::<u64>().ok());
-        let (Some(Some(position)), Some(Some(share))) = (tokens.next(), tokens.next()) else { continue };
-        let (Some(share), Ok(lane)) = (target.holds(share), serde_json::from_slice::<Lane>(&wish.payload)) else {
-            continue;
-        };
-        let answer = share.book().replay(lane, position, wish.sequence, Instant::now());
-        match answer {
-            Wish::Taken => share.fetch.notify_one(),
-            Wish::Moot => {
-                share.fetch.notify_one();
-                drop(shared.forget_wish(share, position, wish.sequence).await);
+    if shared.count(&shared.names.state, shared.names.replays_of(&target.name)).await? == 0 {
+        return Ok(());
+    }
+    for share in target.held() {
+        take_wishes_for(shared, share).await?;
+    }
+    Ok(())
+}
+
+/// Page by page, as far as the book takes any: there may be very many.
+async fn take_wishes_for(shared: &Shared, share: &Share) -> Result<(), JournalError> {
+    let mut pages = read::Pages::of(&shared.names.state, shared.names.replays_of_share(&share.target, share.number));
+    while share.book().takes_wishes()
+        && let Some(wishes) = pages.next(&shared.client).await?
+    {
+        for wish in wishes {
+            let Some(position) = last_number(&wish.subject) else { continue };
+            let Ok(lane) = serde_json::from_slice::<Lane>(&wish.payload) else { continue };
+            let answer = share.book().replay(lane, position, wish.sequence, Instant::now());
+            match answer {
+                Wish::Taken => share.fetch.notify_one(),
+                Wish::Moot => {
+                    share.fetch.notify_one();
+                    drop(shared.forget_wish(share, position, wish.sequence).await);
+                }
+                Wish::Later => {}
             }
-            Wish::Later => {}
         }
     }
     Ok(())

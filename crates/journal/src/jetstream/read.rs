@@ -126,18 +126,41 @@ pub(super) async fn last(client: &Client, stream: &str, subject: &str) -> Result
     Ok(Some(Found { sequence, subject: subject.into(), headers, payload: message.payload }))
 }
 
-/// Every message of the subjects, in pages.
+/// Messages of a page of `Pages`.
+const PAGE: usize = 256;
+
+/// The messages of some subjects, page by page.
+#[derive(Debug)]
+pub(super) struct Pages<'a> {
+    stream: &'a str,
+    query: Query,
+    ended: bool,
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn of(stream: &'a str, subject: String) -> Self {
+        Self { stream, query: Query::from(1, Some(subject), PAGE), ended: false }
+    }
+
+    /// None: there are no more.
+    pub(super) async fn next(&mut self, client: &Client) -> Result<Option<Vec<Found>>, JournalError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let page = page(client, self.stream, &self.query).await?;
+        self.ended = page.more == 0;
+        let Some(last) = page.messages.last() else { return Ok(None) };
+        self.query.seq = Some(last.sequence + 1);
+        Ok(Some(page.messages))
+    }
+}
+
+/// Every message of the subjects.
 pub(super) async fn all(client: &Client, stream: &str, subject: &str) -> Result<Vec<Found>, JournalError> {
     let mut found = Vec::new();
-    let mut seq = 1;
-    loop {
-        let query = Query::from(seq, Some(subject.to_owned()), 256);
-        let page = page(client, stream, &query).await?;
-        let Some(last) = page.messages.last() else { return Ok(found) };
-        seq = last.sequence + 1;
-        found.extend(page.messages);
-        if page.more == 0 {
-            return Ok(found);
-        }
+    let mut pages = Pages::of(stream, subject.to_owned());
+    while let Some(page) = pages.next(client).await? {
+        found.extend(page);
     }
+    Ok(found)
 }
