@@ -11,6 +11,8 @@
 //! | | `S_STATE.configured.<target>` | when a target was last configured |
 //! | `S_AUDIT` | `S_AUDIT.<action>` | what operators did |
 //!
+//! No position is used twice: `positions` sees to that.
+//!
 //! The conversations are divided into eight shares, and any number of gateways share the work for a target: each share is
 //! delivered by one of them at a time. `members` says who there is and how many shares each is to have, `target` how one gets
 //! a share, `book` which delivery of a share is due, and `pump` delivers.
@@ -18,6 +20,7 @@
 mod names;
 mod wire;
 mod connect;
+mod positions;
 mod streams;
 mod read;
 mod history;
@@ -68,6 +71,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// So long may a single answer of a server take.
 const ANSWER: Duration = Duration::from_secs(2);
 
+/// Bytes that our own records may have: 128 attempts with the longest causes, or a share with all lanes behind that it may have.
+const OWN_RECORDS: usize = 420 * 1024;
+/// So long may servers take to agree on a leader.
+const ELECTION: Duration = Duration::from_secs(15);
+
 /// Why the streams cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -95,6 +103,16 @@ pub enum OpenError {
         version: String,
         /// What is needed.
         oldest: &'static str,
+    },
+    /// The server takes too little at once.
+    #[error(
+        "the NATS server takes messages of {takes} bytes; the journal's own may have {needed}: raise its `max_payload`"
+    )]
+    SmallMessages {
+        /// What it takes.
+        takes: usize,
+        /// What is needed.
+        needed: usize,
     },
     /// The server could not look up or create a stream.
     #[error(
@@ -162,6 +180,10 @@ struct Shared {
     durability: String,
     /// How often the connection was made.
     connected: watch::Receiver<u64>,
+    /// Up to which connection the stream is known to go beyond all that was read.
+    checked: watch::Sender<u64>,
+    /// How far the stream has to go, where it lost its end.
+    beyond: AtomicU64,
     /// Takes nothing any more.
     closing: AtomicBool,
     /// Does nothing any more.
@@ -189,14 +211,18 @@ impl JetStream {
         targets: &[&str],
     ) -> Result<Self, OpenError> {
         let (client, connected) = connect::connect(config).await?;
+        let takes = client.server_info().max_payload;
+        if takes < OWN_RECORDS {
+            return Err(OpenError::SmallMessages { takes, needed: OWN_RECORDS });
+        }
         let context = ContextBuilder::new()
             .timeout(ANSWER)
             .ack_timeout(ANSWER)
             .max_ack_inflight(4 * append::MOST_APPENDS)
             .build(client.clone());
         let names = Names::new(&config.stream);
-        let replicas = streams::ensure(&context, &names, config, dedup_window, retention).await?;
-        let durability = durability(config, replicas)? + &refused_size(config, client.server_info().max_payload);
+        let replicas = streams::ensure(&client, &context, &names, config, dedup_window, retention).await?;
+        let durability = durability(config, replicas)? + &refused_size(config, takes);
         tracing::info!(durability, "the journal is open");
         let (recorder, items) = mpsc::unbounded_channel();
         let instance = client.new_inbox().rsplit('.').next().unwrap_or_default().to_owned();
@@ -208,6 +234,8 @@ impl JetStream {
             retention,
             durability,
             connected,
+            checked: watch::Sender::new(0),
+            beyond: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             closed: watch::Sender::new(false),
             targets: Mutex::default(),
@@ -223,7 +251,13 @@ impl JetStream {
             client,
         });
         let open = Open { shared: Arc::clone(&shared) };
-        shared.set_targets(targets).await?;
+        let patience = Patience::new();
+        while let Err(error) = shared.check().await {
+            patience.again(error).await?;
+        }
+        while let Err(error) = shared.set_targets(targets).await {
+            patience.again(error).await?;
+        }
         tokio::spawn(record::run(Arc::clone(&shared), items));
         tokio::spawn(append::watch(Arc::clone(&shared)));
         tokio::spawn(keep::run(Arc::clone(&shared)));
@@ -316,6 +350,29 @@ impl JetStream {
     }
 }
 
+/// For as long as servers may be electing a leader, or gateways that start at once get in each other's way.
+struct Patience {
+    end: Instant,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { end: Instant::now() + ELECTION }
+    }
+
+    /// Waits before it is tried again what failed, if that may help.
+    async fn again(&self, error: JournalError) -> Result<(), JournalError> {
+        match error {
+            JournalError::Unavailable(reason) if Instant::now() < self.end => {
+                tracing::info!(reason, "waiting for the servers");
+                tokio::time::sleep(Duration::from_millis(250)).await;
+                Ok(())
+            }
+            error => Err(error),
+        }
+    }
+}
+
 /// What an acknowledgement is worth.
 fn durability(config: &JetStreamConfig, replicas: usize) -> Result<String, OpenError> {
     let stream = &config.stream;
@@ -402,6 +459,22 @@ impl Shared {
         }
         drop(targets);
         self.members.targets_changed();
+    }
+
+    /// How often the connection was made, before anything can go over it.
+    fn connections(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Relaxed)
+    }
+
+    /// Whether the stream is there. Over a new connection it is brought beyond all that was read from it first.
+    async fn check(&self) -> Result<(), JournalError> {
+        let connections = self.connections();
+        if *self.checked.borrow() == connections {
+            return self.info().await.map(drop);
+        }
+        positions::go_beyond(self).await?;
+        self.checked.send_replace(connections);
+        Ok(())
     }
 
     /// Never the same text twice, anywhere.

@@ -129,7 +129,8 @@ impl Shared {
         let end = Instant::now() + self.append_timeout;
         let subject = self.names.event(&record);
         let mut headers = wire::headers(&record);
-        let published = self.publish(&subject, &headers, &record.body, end).await?;
+        let payload = wire::payload(&record);
+        let published = self.publish(&subject, &mut headers, &payload, end).await?;
         if !(published.duplicate && record.by_content) {
             return Ok(published.appended());
         }
@@ -137,7 +138,7 @@ impl Shared {
             None => Ok(published.appended()),
             Some(other) => {
                 wire::set_id(&mut headers, &format!("{}@{other}", record.id));
-                Ok(self.publish(&subject, &headers, &record.body, end).await?.appended())
+                Ok(self.publish(&subject, &mut headers, &payload, end).await?.appended())
             }
         }
     }
@@ -146,18 +147,31 @@ impl Shared {
     async fn publish(
         &self,
         subject: &str,
-        headers: &HeaderMap,
-        body: &Bytes,
+        headers: &mut HeaderMap,
+        payload: &Bytes,
         end: Instant,
     ) -> Result<Published, AppendError> {
         let mut doubt = false;
+        let mut connections = self.connections();
         let failure = loop {
-            if !self.connected_by(end).await {
-                break "not connected to any server".to_owned();
+            if let Err(why) = self.ready_by(end).await {
+                break why;
             }
-            let message = PublishMessage::build().headers(headers.clone()).payload(body.clone());
+            let message = PublishMessage::build().headers(headers.clone()).payload(payload.clone());
             match self.try_append(subject, message, end).await {
                 Ok((position, duplicate)) => {
+                    // What went out over an earlier connection may have arrived before the stream was brought beyond what is known.
+                    if (doubt || !duplicate) && self.connections() != connections {
+                        match self.is_passed_by(position, end).await {
+                            Ok(false) => {}
+                            Ok(true) => {
+                                wire::tell_again(headers, position);
+                                (doubt, connections) = (false, self.connections());
+                                continue;
+                            }
+                            Err(why) => break why,
+                        }
+                    }
                     self.trouble.kept();
                     return Ok(Published { position, duplicate, in_doubt: doubt });
                 }
@@ -225,20 +239,38 @@ impl Shared {
         }
     }
 
-    /// Waits for a connection, but not longer than until `end`.
-    async fn connected_by(&self, end: Instant) -> bool {
-        if self.client.connection_state() == State::Connected {
-            return true;
-        }
-        let mut connected = self.connected.clone();
-        connected.mark_unchanged();
-        while self.client.connection_state() != State::Connected {
-            match timeout_at(end.into(), connected.changed()).await {
+    /// Waits for a connection over which the stream was checked, but not longer than until `end`.
+    async fn ready_by(&self, end: Instant) -> Result<(), String> {
+        let (mut connected, mut checked) = (self.connected.clone(), self.checked.subscribe());
+        loop {
+            connected.mark_unchanged();
+            let why = if self.client.connection_state() != State::Connected {
+                "not connected to any server"
+            } else if *checked.borrow_and_update() != self.connections() {
+                "the stream could not be looked at in time"
+            } else {
+                return Ok(());
+            };
+            let changed = async {
+                tokio::select! {
+                    changed = connected.changed() => changed,
+                    changed = checked.changed() => changed,
+                }
+            };
+            match timeout_at(end.into(), changed).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return false,
+                Ok(Err(_)) | Err(_) => return Err(why.to_owned()),
             }
         }
-        true
+    }
+
+    /// Whether an event of this position may never be read.
+    async fn is_passed_by(&self, position: u64, end: Instant) -> Result<bool, String> {
+        self.ready_by(end).await?;
+        match timeout_at(end.into(), self.is_passed(position)).await {
+            Ok(found) => found.map_err(|error| error.to_string()),
+            Err(_) => Err("no answer in time".to_owned()),
+        }
     }
 
     async fn try_append(&self, subject: &str, message: PublishMessage, end: Instant) -> Result<(u64, bool), Failure> {
@@ -292,19 +324,22 @@ impl Shared {
     }
 }
 
-/// Looks now and then whether the stream is there, until the journal is closed: health must not wait for an append.
+/// Looks whether the stream is there and may be used, at each new connection and now and then, until the journal is closed:
+/// health must not wait for an append.
 pub(super) async fn watch(shared: Arc<Shared>) {
-    let mut closed = shared.closed.subscribe();
+    let (mut closed, mut connected) = (shared.closed.subscribe(), shared.connected.clone());
     loop {
+        let pause = if *shared.checked.borrow() == shared.connections() { LOOK } else { AGAIN };
         tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(pause) => {}
+            Ok(()) = connected.changed() => {}
             _ = closed.wait_for(|closed| *closed) => return,
         }
         if shared.client.connection_state() != State::Connected {
             continue;
         }
-        match shared.info().await {
-            Ok(_) => {
+        match shared.check().await {
+            Ok(()) => {
                 let full = {
                     let why = shared.trouble.why.lock().unwrap_or_else(PoisonError::into_inner);
                     why.as_ref().and_then(|why| why.full)

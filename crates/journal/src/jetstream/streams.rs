@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use async_nats::Client;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, Context, ErrorCode};
 
-use super::OpenError;
 use super::connect::said;
 use super::names::Names;
+use super::{ELECTION, OWN_RECORDS, OpenError, Patience, positions};
 use crate::config::JetStreamConfig;
 
 /// Servers count nanoseconds in 63 bits.
@@ -18,9 +19,6 @@ const SHORTEST_WINDOW: Duration = Duration::from_millis(100);
 
 /// So many replays and discards are remembered.
 const AUDIT_ENTRIES: i64 = 100_000;
-
-/// So long may servers take to agree on a leader.
-const ELECTION: Duration = Duration::from_secs(15);
 
 /// What a journal needs of a stream. The rest is the operator's: limits, placement, compression, description.
 struct Wanted {
@@ -34,26 +32,30 @@ struct Wanted {
     discard: DiscardPolicy,
     /// Bytes that a message may have.
     largest: usize,
+    /// Where it begins when it is made.
+    first: u64,
 }
 
-/// Creates or checks all streams of a journal. Returns how many replicas the events have.
+/// Creates or checks all streams of a journal. Returns how many replicas each of them has at least.
 pub(super) async fn ensure(
+    client: &Client,
     context: &Context,
     names: &Names,
     config: &JetStreamConfig,
     dedup_window: Duration,
     retention: Duration,
 ) -> Result<usize, OpenError> {
-    let wanted = |name: &str| Wanted {
+    let wanted = |name: &str, replicas| Wanted {
         name: name.to_owned(),
         subject: format!("{name}.>"),
-        replicas: config.replicas,
+        replicas,
         duplicate_window: Duration::from_secs(120),
         max_age: Duration::ZERO,
         max_messages: None,
         per_subject: -1,
         discard: DiscardPolicy::Old,
-        largest: 0,
+        largest: OWN_RECORDS,
+        first: 1,
     };
     // What takes no more events says so, instead of dropping the oldest; what is old enough is removed by `keep`.
     let events = Wanted {
@@ -61,23 +63,42 @@ pub(super) async fn ensure(
         duplicate_window: dedup_window.clamp(SHORTEST_WINDOW, LONGEST),
         discard: DiscardPolicy::New,
         largest: config.max_event,
-        ..wanted(&names.events)
+        ..wanted(&names.events, config.replicas)
     };
-    let replicas = ensure_one(context, &events).await?;
+    let there = ensure_one(context, &events, false).await?;
+    // Without the others nobody knows what was delivered: none has fewer replicas than the events.
+    let replicas = there.unwrap_or(config.replicas).max(config.replicas);
     // An attempt may belong to an event that is as old as events get.
     let lives = retention.saturating_mul(2).clamp(Duration::from_secs(600), LONGEST);
-    ensure_one(context, &Wanted { max_age: lives, ..wanted(&names.attempts) }).await?;
-    ensure_one(context, &Wanted { per_subject: 1, ..wanted(&names.dead) }).await?;
-    ensure_one(context, &Wanted { per_subject: 1, ..wanted(&names.state) }).await?;
-    ensure_one(context, &Wanted { max_messages: Some(AUDIT_ENTRIES), ..wanted(&names.audit) }).await?;
-    Ok(replicas)
+    let others = [
+        Wanted { max_age: lives, ..wanted(&names.attempts, replicas) },
+        Wanted { per_subject: 1, ..wanted(&names.dead, replicas) },
+        Wanted { per_subject: 1, ..wanted(&names.state, replicas) },
+        Wanted { max_messages: Some(AUDIT_ENTRIES), ..wanted(&names.audit, replicas) },
+    ];
+    for other in &others {
+        ensure_one(context, other, true).await?;
+    }
+    if let Some(replicas) = there {
+        return Ok(replicas);
+    }
+    let patience = Patience::new();
+    let first = loop {
+        match positions::first(client, context, names).await {
+            Ok(first) => break first,
+            Err(error) => patience.again(error).await?,
+        }
+    };
+    let made = ensure_one(context, &Wanted { first, ..events }, true).await?;
+    Ok(made.unwrap_or(replicas))
 }
 
-/// As long as the servers are electing a leader, it is tried again.
-async fn ensure_one(context: &Context, wanted: &Wanted) -> Result<usize, OpenError> {
+/// As long as the servers are electing a leader, it is tried again. Returns how many replicas it has; none: it is not there,
+/// and not to be made.
+async fn ensure_one(context: &Context, wanted: &Wanted, make: bool) -> Result<Option<usize>, OpenError> {
     let end = Instant::now() + ELECTION;
     loop {
-        match try_ensure(context, wanted).await {
+        match try_ensure(context, wanted, make).await {
             Err(Failure::Passing(reason)) if Instant::now() < end => {
                 tracing::info!(stream = wanted.name, reason, "waiting for the servers");
                 tokio::time::sleep(Duration::from_millis(250)).await;
@@ -100,7 +121,7 @@ fn is_passing(refusal: &jetstream::Error) -> bool {
     refusal.code() == 503 || refusal.error_code() == ErrorCode::CLUSTER_NO_PEERS
 }
 
-async fn try_ensure(context: &Context, wanted: &Wanted) -> Result<usize, Failure> {
+async fn try_ensure(context: &Context, wanted: &Wanted, make: bool) -> Result<Option<usize>, Failure> {
     let passing = |error: &dyn std::error::Error| Failure::Passing(said(error));
     let refused = |error: &dyn std::error::Error| {
         Failure::Final(OpenError::Stream { stream: wanted.name.clone(), reason: said(error) })
@@ -108,14 +129,22 @@ async fn try_ensure(context: &Context, wanted: &Wanted) -> Result<usize, Failure
     let found = match context.get_stream(&wanted.name).await {
         Ok(stream) => stream.cached_info().config.clone(),
         Err(error) => match error.kind() {
+            GetStreamErrorKind::JetStream(server) if server.code() == 404 && !make => return Ok(None),
             GetStreamErrorKind::JetStream(server) if server.code() == 404 => {
                 tracing::info!(stream = wanted.name, replicas = wanted.replicas, "creating the stream");
                 // Another gateway may be creating it at the same time; the same configuration is no error.
-                let config = wanted.apply(&Config { name: wanted.name.clone(), ..Config::default() });
+                let first_sequence = (wanted.first > 1).then_some(wanted.first);
+                let config = wanted.apply(&Config { name: wanted.name.clone(), first_sequence, ..Config::default() });
                 return match context.create_stream(config).await {
-                    Ok(stream) => Ok(stream.cached_info().config.num_replicas),
+                    Ok(stream) => Ok(Some(stream.cached_info().config.num_replicas)),
                     Err(error) => Err(match error.kind() {
                         CreateStreamErrorKind::JetStream(server) if is_passing(&server) => passing(&error),
+                        // Another gateway made it, with a beginning of its own.
+                        CreateStreamErrorKind::JetStream(server)
+                            if server.error_code() == ErrorCode::STREAM_NAME_EXIST =>
+                        {
+                            passing(&error)
+                        }
                         CreateStreamErrorKind::TimedOut => passing(&error),
                         _ => refused(&error),
                     }),
@@ -133,11 +162,11 @@ async fn try_ensure(context: &Context, wanted: &Wanted) -> Result<usize, Failure
     }
     let difference = wanted.differences(&found).join("; ");
     if difference.is_empty() {
-        return Ok(found.num_replicas);
+        return Ok(Some(found.num_replicas));
     }
     tracing::warn!(stream = wanted.name, difference, "changing the stream");
     match context.update_stream(wanted.apply(&found)).await {
-        Ok(info) => Ok(info.config.num_replicas),
+        Ok(info) => Ok(Some(info.config.num_replicas)),
         Err(error) => Err(different(format!("{difference} (the server does not change that: {})", said(&error)))),
     }
 }
@@ -180,7 +209,7 @@ impl Wanted {
         );
         let takes = usize::try_from(found.max_message_size).ok().filter(|most| *most > 0).unwrap_or(usize::MAX);
         check(takes >= self.largest, {
-            format!("it takes messages of {takes} bytes (`max_msg_size`), and events may have {}", self.largest)
+            format!("it takes messages of {takes} bytes (`max_msg_size`), and ours may have {}", self.largest)
         });
         check(!found.no_ack, "it does not acknowledge (`no_ack`)".into());
         check(!found.sealed, "it is sealed".into());

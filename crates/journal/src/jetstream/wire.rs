@@ -1,4 +1,5 @@
-//! An event on the wire: the body is the payload, everything else is in headers.
+//! An event on the wire: the payload is the body, and behind it the answer, which may be too large for a header. Everything else
+//! is in headers.
 
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +16,7 @@ const COMMAND: &str = "Chathook-Command";
 const KEY: &str = "Chathook-Key";
 const RECEIVED: &str = "Chathook-Received";
 const QUERY: &str = "Chathook-Query";
+/// How many bytes of the payload are the answer.
 const ANSWER: &str = "Chathook-Answer";
 const UNDECODED: &str = "Chathook-Undecoded";
 const BY_CONTENT: &str = "Chathook-By-Content";
@@ -36,7 +38,7 @@ pub(super) fn headers(record: &Record) -> HeaderMap {
         headers.insert(KEY, value(key.as_bytes()));
     }
     if let Some(answer) = &record.answer {
-        headers.insert(ANSWER, value(answer));
+        headers.insert(ANSWER, HeaderValue::from(answer.len()));
     }
     if !record.decoded {
         headers.insert(UNDECODED, HeaderValue::from(1_u64));
@@ -47,13 +49,36 @@ pub(super) fn headers(record: &Record) -> HeaderMap {
     headers
 }
 
+/// The payload of a record.
+pub(super) fn payload(record: &Record) -> Bytes {
+    match &record.answer {
+        Some(answer) => [&record.body[..], answer].concat().into(),
+        None => record.body.clone(),
+    }
+}
+
+/// Gives a record that is kept again, after one at that position, another identity.
+pub(super) fn tell_again(headers: &mut HeaderMap, position: u64) {
+    if let Some(id) = text(headers, NATS_MESSAGE_ID.as_ref()) {
+        set_id(headers, &format!("{id}@{position}"));
+    }
+}
+
 /// Gives a record another identity.
 pub(super) fn set_id(headers: &mut HeaderMap, id: &str) {
     headers.insert(NATS_MESSAGE_ID, value(id.as_bytes()));
 }
 
 /// The record of a message; none when it is not one of ours.
-pub(super) fn record(headers: &HeaderMap, body: Bytes) -> Option<Record> {
+pub(super) fn record(headers: &HeaderMap, payload: Bytes) -> Option<Record> {
+    let mut body = payload;
+    let answer = match headers.get(ANSWER) {
+        Some(length) => {
+            let begin = body.len().checked_sub(length.as_str().parse().ok()?)?;
+            Some(body.split_off(begin))
+        }
+        None => None,
+    };
     Some(Record {
         id: text(headers, NATS_MESSAGE_ID.as_ref())?,
         app: match headers.get(APP) {
@@ -68,7 +93,7 @@ pub(super) fn record(headers: &HeaderMap, body: Bytes) -> Option<Record> {
         received: time(headers.get(RECEIVED)?.as_str().parse().ok()?),
         query: text(headers, QUERY)?,
         body,
-        answer: headers.get(ANSWER).map(|answer| percent_decode_str(answer.as_str()).collect::<Vec<_>>().into()),
+        answer,
         by_content: headers.get(BY_CONTENT).is_some(),
         decoded: headers.get(UNDECODED).is_none(),
     })
@@ -115,10 +140,10 @@ mod tests {
             by_content: true,
             decoded: false,
         };
-        assert_eq!(super::record(&headers(&record), record.body.clone()), Some(record.clone()));
+        assert_eq!(super::record(&headers(&record), payload(&record)), Some(record.clone()));
         (record.app, record.key, record.answer, record.decoded) = (None, None, None, true);
         record.by_content = false;
         (record.id, record.query) = (String::new(), String::new());
-        assert_eq!(super::record(&headers(&record), record.body.clone()), Some(record));
+        assert_eq!(super::record(&headers(&record), payload(&record)), Some(record));
     }
 }

@@ -1,5 +1,7 @@
 //! What the streams promise beside.
 
+mod limits;
+mod positions;
 mod shares;
 
 use std::collections::{HashMap, HashSet};
@@ -591,7 +593,10 @@ async fn less_than_durable_is_refused_or_said() {
         assert!(matches!(journal.health(), Health::Ok(detail) if detail.contains("synced at every write")));
         let three = JetStreamConfig { stream: "THREE".into(), replicas: 3, ..servers(&[&server]) };
         let error = refused(three).await.to_string();
-        assert!(error.contains("the stream THREE cannot be used") && error.contains("enough servers"), "{error}");
+        assert!(
+            error.contains("the stream THREE_ATTEMPTS cannot be used") && error.contains("enough servers"),
+            "{error}"
+        );
     })
     .await;
 }

@@ -52,6 +52,11 @@ impl Server {
         Self::launch(0, more.to_owned(), "sync_interval: always")
     }
 
+    /// A server alone that has no more room than this: lines of its `jetstream` block.
+    pub(crate) fn with_room(limits: &str) -> Self {
+        Self::launch(0, String::new(), &format!("sync_interval: always, {limits}"))
+    }
+
     fn launch(port: u16, more: String, jetstream: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = directory.path().join("store");

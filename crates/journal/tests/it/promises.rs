@@ -19,6 +19,7 @@ pub(crate) async fn what_is_kept_is_given_out_byte_for_byte(home: Home) {
     let every_byte: Vec<u8> = (0..=255).collect();
     let long: Bytes = vec![b'x'; 700_000].into();
     let records = [
+        Record { answer: Some("群".repeat(70_000).into()), ..record("a") },
         Record {
             body: every_byte.into(),
             decoded: false,
