@@ -421,7 +421,7 @@ async fn what_is_asked_wrongly_is_told() {
     gateway.keeps(CHANGE, &change("u_1", 1)).await;
     for (call, part) in [
         (&["events", "show", "77"][..], "there is no event 77"),
-        (&["events", "replay", "1", "--to", "crm"], "`crm` does not get `State.StateChange`"),
+        (&["events", "replay", "1", "--to", "crm"], "`crm` does not get event 1 (`State.StateChange`)"),
         (&["events", "replay", "1", "--to", "nobody"], "there is no target `nobody`"),
         (&["events", "--state", "lost"], "state"),
         (&["events", "--since", "yesterday"], "since"),

@@ -401,10 +401,7 @@ impl Book {
                 state.replays.remove(&position);
                 self.wishes -= 1;
             }
-            self.fulfilled.insert(wish);
-            if self.fulfilled.len() > FULFILLED {
-                self.fulfilled.pop_first();
-            }
+            self.remember(wish);
         } else if let Some(range) = &mut state.behind {
             range.next = position + 1;
             range.count = range.count.saturating_sub(1);
@@ -535,11 +532,28 @@ impl Book {
 
     /// Takes the wish to deliver an event again. One that waits for its next attempt is then tried at once.
     pub(super) fn replay(&mut self, lane: Lane, position: u64, wish: u64, now: Instant) -> Wish {
-        if position >= self.read {
-            return Wish::Later;
-        }
         if self.fulfilled.contains(&wish) {
             return Wish::Moot;
+        }
+        let answer = self.take_wish(lane, position, wish, now);
+        if answer == Wish::Moot {
+            // Whoever looks again, once the event is settled, is not to have it delivered twice.
+            self.remember(wish);
+        }
+        answer
+    }
+
+    /// A wish that is fulfilled, or will be without more being done.
+    fn remember(&mut self, wish: u64) {
+        self.fulfilled.insert(wish);
+        if self.fulfilled.len() > FULFILLED {
+            self.fulfilled.pop_first();
+        }
+    }
+
+    fn take_wish(&mut self, lane: Lane, position: u64, wish: u64, now: Instant) -> Wish {
+        if position >= self.read {
+            return Wish::Later;
         }
         if self.flow.contains_key(&position) {
             return Wish::Moot;
@@ -992,6 +1006,27 @@ mod tests {
             assert_eq!(book.replay(Lane::Alone(more), more, more, now), Wish::Taken);
         }
         assert!(!book.takes_wishes());
+    }
+
+    #[test]
+    fn a_wish_for_what_was_on_its_way_is_fulfilled_by_that() {
+        let mut book = Book::default();
+        let (now, lane) = (Instant::now(), Lane::of(1, &record(Some(1))));
+        book.read(1, record(Some(1)), &History::default(), now);
+        book.take().unwrap();
+        let retry = Outcome::Retry { after: Duration::from_secs(3600), cause: "500".into() };
+        book.settled(book.generation(), lane, 1, &attempt(retry), now);
+        assert_eq!(book.replay(lane, 1, 7, now), Wish::Moot);
+        let fetch = book.due(now)[0];
+        let event = Event::new(1, record(Some(1)), &History::default());
+        book.fetched(book.generation(), fetch, Some((event, History::default())), now);
+        assert_eq!(book.take().unwrap().position, 1);
+        let outcome = Outcome::Delivered { detail: String::new() };
+        book.settled(book.generation(), lane, 1, &attempt(outcome), now);
+        // A look that began before, or did not cross it out.
+        assert_eq!(book.replay(lane, 1, 7, now), Wish::Moot);
+        assert!(book.due(now).is_empty() && book.take().is_none());
+        assert_eq!(book.replay(lane, 1, 8, now), Wish::Taken, "another wish");
     }
 
     #[test]
