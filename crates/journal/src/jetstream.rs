@@ -483,14 +483,14 @@ impl Shared {
     }
 
     /// Stores a message, in one try.
-    async fn store(&self, subject: &str, headers: HeaderMap, payload: Bytes) -> Result<(), JournalError> {
+    async fn store(&self, subject: &str, headers: HeaderMap, payload: Bytes) -> Result<u64, JournalError> {
         let message = PublishMessage::build().headers(headers).payload(payload);
         let publish = async { self.context.send_publish(subject.to_owned(), message).await?.await };
-        publish.await.map(drop).map_err(|error| JournalError::Unavailable(said(&error)))
+        publish.await.map(|ack| ack.sequence).map_err(|error| JournalError::Unavailable(said(&error)))
     }
 
-    /// Stores a message soon, or says that it could not.
-    async fn store_soon(&self, subject: String, payload: Vec<u8>) -> Result<(), JournalError> {
+    /// Stores a message soon, or says that it could not. Returns its sequence.
+    async fn store_soon(&self, subject: String, payload: Vec<u8>) -> Result<u64, JournalError> {
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, self.unique().as_str());
         let payload = Bytes::from(payload);
@@ -523,8 +523,13 @@ impl Shared {
 
     /// Whether there is an event at a position.
     async fn holds(&self, position: u64) -> Result<bool, JournalError> {
-        let events = self.handle(&self.names.events).await?;
-        Ok(if_there(events.get_raw_message(position).await)?.is_some())
+        Ok(self.message(&self.names.events, position).await?.is_some())
+    }
+
+    /// The message of a sequence.
+    async fn message(&self, stream: &str, sequence: u64) -> Result<Option<Bytes>, JournalError> {
+        let stream = self.handle(stream).await?;
+        Ok(if_there(stream.get_raw_message(sequence).await)?.map(|found| found.payload))
     }
 
     /// The first event of these subjects from a position on.

@@ -85,6 +85,8 @@ pub(super) struct History {
     /// Attempts since the event was kept or replayed, and when the first of them was.
     pub(super) recent: u32,
     pub(super) first_recent: Option<SystemTime>,
+    /// The sequence of the last message about it.
+    pub(super) sequence: u64,
 }
 
 /// The last that happened.
@@ -163,7 +165,9 @@ pub(super) async fn load(client: &Client, names: &Names, target: &str, bucket: u
             JournalError::Failed(format!("stream {}: message {at} is none of ours: {error}", names.attempts))
         })?;
         for entry in entries {
-            histories.entry(entry.p).or_default().add(entry);
+            let history = histories.entry(entry.p).or_default();
+            history.add(entry);
+            history.sequence = message.sequence;
         }
     }
     Ok(histories)

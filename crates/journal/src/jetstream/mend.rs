@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
+use super::book::Lane;
 use super::history::{Entry, What};
 use super::names::BUCKET;
 use super::read::{self, Query};
@@ -12,6 +13,14 @@ use super::wire::{millis, time};
 use crate::error::JournalError;
 use crate::look::{AuditAction, AuditEntry};
 use crate::record::Position;
+
+/// A wish to deliver an event again, as it is kept.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Wished {
+    pub(super) lane: Lane,
+    /// The sequence of the note in the event's history.
+    pub(super) noted: u64,
+}
 
 /// Something an operator did, as it is kept.
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,12 +38,12 @@ impl Shared {
         let Some(event) = self.event_at(position).await? else { return Ok(false) };
         let (lane, share) = (event.lane(), event.share);
         let subject = self.names.replay(target, share, position);
-        let wish = serde_json::to_vec(&lane).map_err(failed)?;
         // It may be dead again before we go on: that is another dead letter.
         let dead = self.names.dead_letter(target, position);
         let letter = self.newest(&self.names.dead, &dead).await?;
         self.record(AuditAction::Replay, position, target, by).await?;
-        self.note(position, target, What::Replayed).await?;
+        let noted = self.note(position, target, What::Replayed).await?;
+        let wish = serde_json::to_vec(&Wished { lane, noted }).map_err(failed)?;
         self.store_soon(subject.clone(), wish).await?;
         if let Some((_, sequence)) = letter {
             self.purge(&self.names.dead, &dead, Some(sequence)).await?;
@@ -67,7 +76,8 @@ impl Shared {
         Ok(self.purge(&self.names.dead, &subject, None).await? > 0)
     }
 
-    async fn note(&self, position: u64, target: &str, what: What) -> Result<(), JournalError> {
+    /// Writes down what an operator does to an event. Returns the sequence of that.
+    async fn note(&self, position: u64, target: &str, what: What) -> Result<u64, JournalError> {
         let entry = Entry { p: position, at: millis(SystemTime::now()), what };
         let payload = serde_json::to_vec(&[entry]).map_err(failed)?;
         self.store_soon(self.names.attempts_of(target, position / BUCKET), payload).await
@@ -78,7 +88,7 @@ impl Shared {
         let (by, target) = (by.to_owned(), target.to_owned());
         let deed = Deed { at: millis(SystemTime::now()), by, action: action.to_string(), position, target };
         let payload = serde_json::to_vec(&deed).map_err(failed)?;
-        self.store_soon(format!("{}.{action}", self.names.audit), payload).await
+        self.store_soon(format!("{}.{action}", self.names.audit), payload).await.map(drop)
     }
 
     pub(super) async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditEntry>, JournalError> {

@@ -16,6 +16,7 @@ use super::Shared;
 use super::book::{Event, Fetch, Lane, Wanted, Wish};
 use super::connect::said;
 use super::history::{self, History, Nearby};
+use super::mend::Wished;
 use super::names::{BUCKET, consumer, last_number};
 use super::read::{self, Query};
 use super::target::{Held, Share, Target};
@@ -338,9 +339,13 @@ async fn fetch(shared: &Shared, share: &Share) {
                 let found = match result {
                     Ok(Some((position, record))) => history_of(shared, share, &mut nearby, fetch, position)
                         .await
-                        .map(|history| Some((Event::new(position, record, &history), history))),
-                    Ok(None) => given_up(shared, share, fetch).await.map(|()| None),
+                        .map(|history| history.map(|history| (Event::new(position, record, &history), history))),
+                    Ok(None) => Ok(None),
                     Err(error) => Err(error),
+                };
+                let found = match found {
+                    Ok(None) => given_up(shared, share, fetch).await.map(|()| None),
+                    found => found,
                 };
                 match found {
                     Ok(found) => share.book().fetched(generation, fetch, found, Instant::now()),
@@ -390,7 +395,7 @@ async fn fetch_one(shared: &Shared, share: &Share, fetch: Fetch) -> Result<Optio
     Ok(None)
 }
 
-/// Crosses out the wish for an event that is no longer there.
+/// Crosses out the wish for an event that is no longer there, or was delivered since.
 async fn given_up(shared: &Shared, share: &Share, fetch: Fetch) -> Result<(), JournalError> {
     match fetch.what {
         Wanted::Replay { position, wish } => shared.forget_wish(share, position, wish).await,
@@ -412,19 +417,34 @@ async fn history_of(
     nearby: &mut Nearby,
     fetch: Fetch,
     position: u64,
-) -> Result<History, JournalError> {
+) -> Result<Option<History>, JournalError> {
     if fetch.failed == Some(position) {
-        return Ok(History::default());
+        return Ok(Some(History::default()));
     }
     match fetch.what {
-        // It was settled once: what counts is what happened since.
-        Wanted::Replay { position, .. } => {
-            let bucket = position / BUCKET;
-            let mut histories = history::load(&shared.client, &shared.names, &share.target, bucket).await?;
-            Ok(histories.remove(&position).unwrap_or_default())
-        }
-        Wanted::Next { .. } => nearby.of(&shared.client, &shared.names, &share.target, position).await,
+        Wanted::Replay { position, wish } => history_since(shared, share, position, wish).await,
+        Wanted::Next { .. } => nearby.of(&shared.client, &shared.names, &share.target, position).await.map(Some),
     }
+}
+
+/// The history of an event that is to be delivered again; none when it was settled since that was wished for: what was on its
+/// way then was it.
+async fn history_since(
+    shared: &Shared,
+    share: &Share,
+    position: u64,
+    wish: u64,
+) -> Result<Option<History>, JournalError> {
+    let Some(wished) = shared.message(&shared.names.state, wish).await? else { return Ok(None) };
+    let noted = serde_json::from_slice::<Wished>(&wished).map_or(u64::MAX, |wished| wished.noted);
+    let bucket = position / BUCKET;
+    let mut histories = history::load(&shared.client, &shared.names, &share.target, bucket).await?;
+    let history = histories.remove(&position).unwrap_or_default();
+    if history.sequence < noted && shared.message(&shared.names.attempts, noted).await?.is_some() {
+        // A replica that lags answered.
+        return Err(JournalError::Unavailable(format!("the wish for {position} cannot be read yet")));
+    }
+    Ok((history.sequence <= noted || !history.settled()).then_some(history))
 }
 
 /// Looks for wishes to deliver again. Ends never.
@@ -460,8 +480,8 @@ async fn take_wishes_for(shared: &Shared, share: &Share) -> Result<(), JournalEr
     {
         for wish in wishes {
             let Some(position) = last_number(&wish.subject) else { continue };
-            let Ok(lane) = serde_json::from_slice::<Lane>(&wish.payload) else { continue };
-            let answer = share.book().replay(lane, position, wish.sequence, Instant::now());
+            let Ok(wished) = serde_json::from_slice::<Wished>(&wish.payload) else { continue };
+            let answer = share.book().replay(wished.lane, position, wish.sequence, Instant::now());
             match answer {
                 Wish::Taken => share.fetch.notify_one(),
                 Wish::Moot => {

@@ -57,6 +57,7 @@ promises! {
     a_dead_letter_lets_its_key_go_on
     a_replay_delivers_again
     a_replay_to_another_target_delivers_for_the_first_time
+    a_replay_of_what_was_not_delivered_yet_delivers_it_once
     a_replay_comes_before_later_events_of_its_key
     a_discarded_dead_letter_is_gone
     a_dead_letter_of_a_target_that_is_gone_can_be_discarded

@@ -601,6 +601,22 @@ pub(crate) async fn a_replay_to_another_target_delivers_for_the_first_time(home:
     nothing(&mut crm).await;
 }
 
+pub(crate) async fn a_replay_of_what_was_not_delivered_yet_delivers_it_once(home: Home) {
+    let journal = home.open(&["crm"]).await;
+    let kept = keep_keys(&journal, &["a", ""]).await;
+    for position in &kept {
+        assert_eq!(journal.replay(*position, "crm", "ann").await, Ok(true));
+    }
+    let mut crm = journal.subscribe("crm").unwrap();
+    assert_eq!(deliver_any(&mut crm, 2).await, kept);
+    while journal.stats().await.unwrap().targets[0].backlog > 0 {
+        nothing(&mut crm).await;
+    }
+    nothing(&mut crm).await;
+    let event = journal.event(kept[0]).await.unwrap().unwrap();
+    assert_eq!((event.targets[0].state, event.targets[0].attempts.len()), (Some(State::Delivered), 1));
+}
+
 pub(crate) async fn a_replay_comes_before_later_events_of_its_key(home: Home) {
     let journal = home.open(&["crm"]).await;
     let mut crm = journal.subscribe("crm").unwrap();
