@@ -21,6 +21,10 @@ mod words;
 
 use std::process::ExitCode;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A name, and what runs under it with the numbers that were given.
 type Part = (&'static str, fn(&[f64]));
 

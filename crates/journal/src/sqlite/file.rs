@@ -10,6 +10,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 const APPLICATION_ID: u32 = 0x6368_686b;
 /// One step for each version of the schema.
 const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
+/// Of a new database: a commit writes whole pages, each with two calls to the system, and on one of this size there is room
+/// for some eight messages.
+const PAGE_SIZE: i64 = 8192;
 /// The log is cut to so many bytes when it is begun anew.
 const MAX_LOG: i64 = 64 << 20;
 const HEADER: usize = 100;
@@ -183,6 +186,9 @@ fn connect(path: &Path, is_new: bool) -> Result<Connection, ConnectError> {
     let version = pragma("user_version")?;
     if version as usize > MIGRATIONS.len() {
         return Err(ConnectError::Newer(version));
+    }
+    if is_new {
+        connection.pragma_update(None, "page_size", PAGE_SIZE)?;
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;

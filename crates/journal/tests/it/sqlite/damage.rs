@@ -11,7 +11,7 @@ use super::{all_ids, at, path, refusal, until};
 use crate::harness::{Home, bounded, deliver_any, keep, one, record, retry};
 
 const EVENTS: usize = 3000;
-const PAGE: usize = 4096;
+const PAGE: usize = 8192;
 
 /// A journal of some thousand events, closed.
 async fn some() -> Home {
