@@ -1,5 +1,5 @@
 //! After-callbacks that are kept by the engine sqlite: so many a second in an open loop, with a target in another process
-//! that gets them all; then a backlog, and a start with it.
+//! that gets them all; then a gateway with a backlog beside one without, in turns, and a start with the backlog.
 //!
 //! How many are kept beside those that are not is in the table.
 //!
@@ -12,10 +12,13 @@ use chathook_protocol::Command;
 use chathook_simulator::Rate;
 
 use crate::load::Load;
-use crate::numbers;
 use crate::server::Server;
+use crate::{median, numbers};
 
 const COMMAND: Command = Command::GroupAfterSendMsg;
+
+/// With a backlog and without, in turns.
+const ROUNDS: usize = 15;
 
 /// Later nothing is delivered any more.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -54,22 +57,37 @@ fn with_target(time: Duration, rate: f64) {
 fn with_backlog(backlog: u64) {
     // Its port is free, and nobody listens there.
     let down = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut gateway = gateway(down);
+    let [mut full, empty] = [gateway(down), gateway(down)];
     let load = Load::of(COMMAND);
-    let part = |_| load.send_many(backlog / 10, &gateway).answered_rate;
-    let rates: Vec<f64> = (0..10).map(part).collect();
-    println!("kept per second, tenth by tenth of {backlog}, target down: {rates:.0?}");
+    load.send_many(backlog, &full);
     println!(
-        "resident memory with a backlog of {}: {:.1} MiB",
-        gateway.metric("chathook_delivery_backlog", ""),
-        gateway.resident()
+        "resident memory with a backlog of {}, target down: {:.1} MiB",
+        full.metric("chathook_delivery_backlog", ""),
+        full.resident()
+    );
+    let part = backlog / 50;
+    load.send_many(part, &empty);
+    // The machine's speed drifts: who is first in one round is second in the next.
+    let ratios: Vec<f64> = (0..ROUNDS)
+        .map(|i| {
+            let mut rates = [0.0; 2];
+            for k in if i % 2 == 0 { [0, 1] } else { [1, 0] } {
+                rates[k] = load.send_many(part, [&full, &empty][k]).answered_rate;
+            }
+            rates[1] / rates[0]
+        })
+        .collect();
+    println!(
+        "time to keep an event with it, to that without: {:.2} (rounds: {})",
+        median(ratios.clone()),
+        ratios.iter().map(|ratio| format!("{ratio:.2}")).collect::<Vec<_>>().join(" ")
     );
     let started = Instant::now();
-    gateway.restart();
-    gateway.await_ready();
+    full.restart();
+    full.await_ready();
     println!(
         "start to ready after kill -9 with it: {:.0} ms, {:.1} MiB",
         started.elapsed().as_secs_f64() * 1e3,
-        gateway.resident()
+        full.resident()
     );
 }
